@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"panteras/configs"
+	"panteras/dnsserver"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+)
+
+const dnsHelp = `Serve DNS for this host and its clients.
+
+Names of Consul (consul and CONSUL_DOMAIN, and services under HAPROXY_ADD_DOMAIN)
+are asked of Consul and never cached; everything else goes to the recursors.
+
+Signals: SIGHUP reads the settings again without losing a query; SIGTERM and
+SIGINT answer what is in flight and end, a second one ends at once. Sockets
+handed over by LISTEN_FDS (socket activation) are used instead of DNS_LISTEN, and
+readiness is told to NOTIFY_SOCKET.`
+
+// secondSignal is how long after the first signal to stop another one is taken for the same.
+const secondSignal = 500 * time.Millisecond
+
+func newDNSCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "dns",
+		Short: "Serve DNS: Consul's names from Consul, the rest from the recursors",
+		Long:  dnsHelp,
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.serveDNS(cmd) },
+	}
+	addSettingsFlags(cmd, configs.GroupCommon)
+	return cmd
+}
+
+func (a *app) serveDNS(cmd *cobra.Command) error {
+	loaded, log, err := a.load(cmd)
+	if err != nil {
+		return err
+	}
+	server, err := dnsserver.New(&loaded.Settings, log)
+	if err != nil {
+		return &usageError{err}
+	}
+	// A log reader that goes away must not take the host's names with it: writing to it fails, and that is all.
+	signal.Ignore(syscall.SIGPIPE)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	closeMetrics, err := serveMetrics(loaded.Settings.MetricsListen, server)
+	switch {
+	case err == nil:
+		defer closeMetrics()
+	case loaded.Given("METRICS_LISTEN"):
+		return fmt.Errorf("METRICS_LISTEN: %w", err)
+	default: // names matter more than figures that nobody asked for
+		log.Warn("no metrics: the default address cannot be used; set METRICS_LISTEN", "error", err)
+	}
+
+	var stopping time.Time
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx, func() { notify(daemon.SdNotifyReady) }) }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				a.reloadDNS(cmd, server)
+				continue
+			}
+			if ctx.Err() != nil && time.Since(stopping) < secondSignal {
+				continue // timeout(1) and others signal the process and its group
+			}
+			if ctx.Err() != nil {
+				return errors.New("ended before all queries were answered: second signal")
+			}
+			log.Info("stopping", "signal", sig.String())
+			notify(daemon.SdNotifyStopping)
+			stopping = time.Now()
+			cancel()
+		}
+	}
+}
+
+// reloadDNS takes over the settings as they are now; if they are bad, those in force stay.
+func (a *app) reloadDNS(cmd *cobra.Command, server *dnsserver.Server) {
+	notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+	defer notify(daemon.SdNotifyReady)
+	loaded, log, err := a.load(cmd)
+	if err == nil {
+		err = server.Reload(&loaded.Settings)
+	}
+	if err != nil {
+		log.Error("reload failed", "error", err)
+		return
+	}
+	log.Info("settings reloaded")
+}
+
+// notify tells the service manager (sd_notify(3)); without one it does nothing.
+func notify(state string) { _, _ = daemon.SdNotify(false, state) }
+
+// serveMetrics serves Prometheus on the address; "" serves nothing.
+func serveMetrics(address string, server *dnsserver.Server) (closeAll func(), err error) {
+	if address == "" {
+		return func() {}, nil
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(server, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = srv.Serve(l) }()
+	return func() { _ = srv.Close() }, nil
+}

@@ -1,0 +1,118 @@
+package sock
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// zoneID is the interface index of an IPv6 zone, given by name or number; 0 if there is none.
+func zoneID(zone string) uint32 {
+	if zone == "" {
+		return 0
+	}
+	if i, err := net.InterfaceByName(zone); err == nil {
+		return uint32(i.Index)
+	}
+	n, _ := strconv.ParseUint(zone, 10, 32)
+	return uint32(n)
+}
+
+// Poller is an epoll instance. Each descriptor carries a tag that comes back with its events.
+type Poller struct {
+	fd     int
+	events [128]unix.EpollEvent
+}
+
+// NewPoller opens an epoll instance.
+func NewPoller() (*Poller, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll_create1: %w", err)
+	}
+	return &Poller{fd: fd}, nil
+}
+
+// Tag identifies a descriptor in the events of a Poller.
+type Tag struct{ Kind, Index int32 }
+
+// Add watches fd for input. Descriptors that several pollers watch are to be shared: only some of those are woken then.
+func (p *Poller) Add(fd int, tag Tag, shared bool) error {
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: tag.Index, Pad: tag.Kind}
+	if shared {
+		ev.Events |= unix.EPOLLEXCLUSIVE
+	}
+	if err := unix.EpollCtl(p.fd, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		return fmt.Errorf("epoll_ctl: %w", err)
+	}
+	return nil
+}
+
+// Remove stops watching fd. Closing the last descriptor of a socket does so too.
+func (p *Poller) Remove(fd int) { _ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil) }
+
+// Close closes the instance.
+func (p *Poller) Close() { unix.Close(p.fd) }
+
+// Event is one ready descriptor.
+type Event struct {
+	Tag
+	Error bool
+}
+
+// Wait returns the number of ready descriptors; Event reads each. It looks without blocking first: under load that spares
+// the scheduler the hand-over of a blocking call. timeout is in milliseconds, -1 for none.
+func (p *Poller) Wait(timeout int) int {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
+	if errno == 0 && n > 0 {
+		return int(n)
+	}
+	if timeout == 0 {
+		return 0
+	}
+	n, _, errno = unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd), uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), uintptr(timeout), 0, 0)
+	if errno != 0 { // EINTR: a signal, nothing is ready
+		return 0
+	}
+	return int(n)
+}
+
+// Event is the i-th ready descriptor of the last Wait.
+func (p *Poller) Event(i int) Event {
+	e := &p.events[i]
+	return Event{Tag{e.Pad, e.Fd}, e.Events&(unix.EPOLLERR|unix.EPOLLHUP) != 0}
+}
+
+// Waker wakes a Poller from any goroutine.
+type Waker struct{ fd int }
+
+// NewWaker opens an eventfd and watches it.
+func NewWaker(p *Poller, tag Tag) (*Waker, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	if err := p.Add(fd, tag, false); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return &Waker{fd}, nil
+}
+
+// Wake makes the Poller's Wait return.
+func (w *Waker) Wake() {
+	one := [8]byte{1}
+	_, _ = unix.Write(w.fd, one[:])
+}
+
+// Clear takes back all wakes so far.
+func (w *Waker) Clear() {
+	var b [8]byte
+	_, _ = unix.Read(w.fd, b[:])
+}
+
+// Close closes the eventfd; no Wake may follow.
+func (w *Waker) Close() { unix.Close(w.fd) }

@@ -1,0 +1,81 @@
+package sock
+
+import (
+	"net/netip"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestPollerTellsWhoIsReady(t *testing.T) {
+	t.Parallel()
+	p, err := NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	var fds []int
+	var addrs []netip.AddrPort
+	for i := range 5 {
+		fd, port := bound(t, "127.0.0.1:0")
+		fds = append(fds, fd)
+		addrs = append(addrs, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port))
+		if err := p.Add(fd, Tag{Kind: int32(i % 2), Index: int32(i)}, i == 4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := p.Wait(0); n != 0 {
+		t.Fatalf("%d ready before anything came", n)
+	}
+	if n := p.Wait(1); n != 0 {
+		t.Fatalf("%d ready after a millisecond", n)
+	}
+	p.Remove(fds[2])
+	for _, i := range []int{1, 2, 4} {
+		c := dial(t, addrs[i])
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := map[Tag]bool{}
+	for i := range p.Wait(1000) {
+		got[p.Event(i).Tag] = true
+	}
+	if len(got) != 2 || !got[Tag{1, 1}] || !got[Tag{0, 4}] {
+		t.Errorf("ready: %v", got)
+	}
+	unix.Close(fds[1])
+	_, _, _ = unix.Recvfrom(fds[4], make([]byte, 10), 0)
+	if n := p.Wait(0); n != 0 {
+		t.Errorf("%d ready after all was read or closed", n)
+	}
+}
+
+func TestWakerWakesFromAnywhere(t *testing.T) {
+	t.Parallel()
+	p, err := NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	w, err := NewWaker(p, Tag{Kind: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	for range 20 {
+		var all sync.WaitGroup
+		for range 5 {
+			all.Go(w.Wake)
+		}
+		if n := p.Wait(20000); n != 1 || p.Event(0).Kind != 7 {
+			t.Fatalf("%d ready, %+v", n, p.Event(0))
+		}
+		all.Wait()
+		w.Clear()
+		if n := p.Wait(0); n != 0 {
+			t.Fatal("awake after Clear")
+		}
+	}
+}

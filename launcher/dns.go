@@ -1,0 +1,52 @@
+package launcher
+
+import (
+	"net/netip"
+	"strings"
+
+	"panteras/configs"
+)
+
+// dns is the DNS server of this program.
+func dns(b *builder) Daemon {
+	d := b.own("dns", "dns", b.DNS)
+	d.Run, d.Because = b.StartDNS, b.because("START_DNS")
+	for _, a := range b.DNSListen {
+		setting := "DNS_PORT"
+		if b.DNSListenSet {
+			setting = "DNS_LISTEN"
+		}
+		d.tcp(a.Addr(), setting, a.Port())
+		d.udp(a.Addr(), setting, a.Port())
+	}
+	if a, err := netip.ParseAddrPort(b.MetricsListen); err == nil && a.Port() != 0 {
+		d.tcp(a.Addr(), "METRICS_LISTEN", a.Port())
+	}
+	return d
+}
+
+// own is a daemon that is a command of this program. It cannot read the operator's
+// files, which may be root's alone, so it finds the settings that were given in a
+// file of its own. Writing that anew and SIGHUP change them.
+func (b *builder) own(name, command string, p configs.Process) Daemon {
+	args := []arg{spacedArg("--restricted", b.run(name))}
+	return Daemon{
+		Name: name, User: p.User, NOFile: p.NOFile,
+		Argv: arguments([]string{b.facts.Self, command}, args, p), Env: b.env("/", nil),
+		Files: []File{{Path: b.run(name, "host"), Mode: "0600", Content: b.givenSettings()}},
+		Probe: Probe{Kind: ProbeNotify},
+		Stop:  Stop{"SIGTERM", 10},
+	}
+}
+
+// givenSettings is a settings file with everything that is not a default.
+func (b *builder) givenSettings() string {
+	var text strings.Builder
+	for _, s := range configs.All() {
+		o := b.origins[s.Name]
+		if s.Group == configs.GroupCommon && s.AliasOf == "" && b.loaded.Given(s.Name) && o.Value != "" {
+			text.WriteString(s.Name + "=" + configs.QuoteWord(o.Value) + "\n")
+		}
+	}
+	return text.String()
+}

@@ -1,0 +1,87 @@
+package launcher
+
+import (
+	"fmt"
+	"strings"
+)
+
+// keepalivedRouter is the number by which the hosts that share the address know each
+// other on their network.
+const keepalivedRouter = 111
+
+// keepalived holds KEEPALIVED_VIP on one of the hosts with HAProxy.
+func keepalived(b *builder) Daemon {
+	config := b.run("keepalived", "keepalived.conf")
+	args := []arg{
+		bareArg("-n"), bareArg("-l"), bareArg("-D"), bareArg("-P"), bareArg("-G"),
+		spacedArg("-f", config),
+		spacedArg("-p", b.run("keepalived", "keepalived.pid")),
+		spacedArg("-r", b.run("keepalived", "vrrp.pid")),
+	}
+	d := Daemon{
+		Name: "keepalived", Run: b.StartConsulTemplate && b.KeepalivedVIP.IsValid(), Because: b.because("KEEPALIVED_VIP"),
+		User: b.Keepalived.User, NOFile: b.Keepalived.NOFile,
+		Argv: arguments([]string{"keepalived"}, args, b.Keepalived), Env: b.env(b.state("keepalived"), nil),
+		Probe: Probe{Kind: ProbeNotify}, After: []string{"haproxy"},
+		Stop: Stop{"SIGTERM", 10},
+	}
+	if b.KeepalivedVIP.IsValid() {
+		d.Files = []File{{Path: config, Mode: "0600", Content: b.keepalivedConfig()}}
+		if !d.Run {
+			d.Because = b.because("START_CONSUL_TEMPLATE", "EDGE", "SLAVE")
+		}
+	}
+	return d
+}
+
+// keepalivedConfig has no peers, so the hosts find each other by multicast. Nobody
+// takes the address from a host that holds it and is well.
+func (b *builder) keepalivedConfig() string {
+	device := b.keepalivedDevice()
+	lines := []string{
+		"global_defs {",
+		"    router_id " + b.Hostname,
+		"    vrrp_startup_delay 5",
+		"}",
+		"",
+		"vrrp_track_process haproxy {",
+		"    process haproxy",
+		"    weight 2",
+		"}",
+		"",
+		"vrrp_instance VI {",
+		"    interface " + device,
+		"    state BACKUP",
+		"    nopreempt",
+		fmt.Sprintf("    virtual_router_id %d", keepalivedRouter),
+		fmt.Sprintf("    priority %d", b.keepalivedPriority()),
+		"    advert_int 1",
+		"    virtual_ipaddress {",
+		fmt.Sprintf("        %s/%d dev %s", b.KeepalivedVIP, b.KeepalivedVIP.BitLen(), device),
+		"    }",
+		"    track_process {",
+		"        haproxy",
+		"    }",
+		"}",
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// keepalivedDevice is the interface that holds IP, or else the one with the default
+// route: a cloud may translate addresses.
+func (b *builder) keepalivedDevice() string {
+	if device := b.interfaceOf(b.IP); device != "" {
+		return device
+	}
+	return b.facts.Host.DefaultInterface
+}
+
+// keepalivedPriority differs between hosts of one network, so that they agree at once
+// who goes first.
+func (b *builder) keepalivedPriority() int {
+	if !b.IP.IsValid() {
+		return 100
+	}
+	octets := b.IP.AsSlice()
+	return 100 + int(octets[len(octets)-1])%100
+}

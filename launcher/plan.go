@@ -1,0 +1,129 @@
+package launcher
+
+import (
+	"panteras/configs"
+)
+
+// Facts are what a plan depends on beside the settings.
+type Facts struct {
+	// Host is the machine the settings were loaded for.
+	Host configs.HostFacts
+	// Self is the full path of this program, which the DNS server and the gateway
+	// are part of.
+	Self string
+}
+
+// Plan is what a host would run. Its text and its JSON hold no secrets; its fields do.
+type Plan struct {
+	// Settings are all settings, by name, in the order of the documentation.
+	Settings []configs.Origin
+	// Findings are what is wrong with the settings, errors first.
+	Findings []configs.Finding
+	// Daemons are all daemons there are, whether they run or not, always in the
+	// same order.
+	Daemons []Daemon
+
+	secrets []string
+}
+
+// Daemon is one program and everything about how it runs.
+type Daemon struct {
+	Name string
+	// Run tells whether it runs on this host, Because which setting decided that.
+	Run     bool
+	Because string
+	// User is the user it runs as, and the owner of Files.
+	User string
+	// NOFile is how many files it may have open.
+	NOFile int
+	// Argv is the program, to be looked up in the PATH of Env, and its arguments.
+	Argv []string
+	// Env is its whole environment: nothing is inherited, because Mesos and Marathon
+	// take every MESOS_… and MARATHON_… for an option.
+	Env map[string]string
+	// Files must lie there before it starts.
+	Files []File
+	// Probe tells when it is ready.
+	Probe Probe
+	// After are daemons of this plan that run and must be ready before; "docker" is
+	// Docker's socket, which is no daemon of ours.
+	After []string
+	Stop  Stop
+
+	ports []port
+}
+
+// Docker is the name in [Daemon.After] of a socket that somebody else serves.
+const Docker = "docker"
+
+// File is a file that a daemon reads.
+type File struct {
+	Path string
+	// Mode is in octal, such as "0600". The folder that the file lies in belongs to
+	// the daemon as well and is 0700.
+	Mode    string
+	Content string
+}
+
+// The kinds of a [Probe].
+const (
+	// ProbeHTTP is ready when URL answers with a status of 200 to 299 and a body
+	// that holds Expect.
+	ProbeHTTP = "http"
+	// ProbeTCP is ready when something accepts connections at Address.
+	ProbeTCP = "tcp"
+	// ProbeZooKeeper is ready when ZooKeeper at Address answers srvr with its mode.
+	ProbeZooKeeper = "zookeeper"
+	// ProbeNotify is ready when the daemon says so to NOTIFY_SOCKET (sd_notify).
+	ProbeNotify = "notify"
+	// ProbeRunning is ready as soon as it runs: there is nothing to ask.
+	ProbeRunning = "running"
+)
+
+// Probe is how to tell that a daemon is ready.
+type Probe struct {
+	Kind    string `json:"kind"`
+	URL     string `json:"url,omitempty"`
+	Expect  string `json:"expect,omitempty"`
+	Address string `json:"address,omitempty"`
+}
+
+// Stop is how a daemon is asked to end, and how long it has before it is killed.
+type Stop struct {
+	Signal       string `json:"signal"`
+	GraceSeconds int    `json:"grace_seconds"`
+}
+
+// New computes the plan. It is complete even where Findings hold errors, and must
+// then only be shown.
+func New(loaded *configs.Loaded, facts Facts) *Plan {
+	b := newBuilder(loaded, facts)
+	p := &Plan{Settings: loaded.Origins, secrets: b.secrets()}
+	for _, daemon := range []func(*builder) Daemon{
+		consul, zooKeeper, mesosMaster, marathon, chronos, consulTemplate, haProxy, keepalived, mesosAgent, registrator, dns, tunnel,
+	} {
+		p.Daemons = append(p.Daemons, daemon(b))
+	}
+	running := map[string]bool{Docker: true}
+	for _, d := range p.Daemons {
+		running[d.Name] = d.Run
+	}
+	for i := range p.Daemons {
+		d := &p.Daemons[i]
+		var after []string
+		for _, name := range d.After {
+			if running[name] {
+				after = append(after, name)
+			}
+		}
+		d.After = after
+	}
+	p.Findings = b.findings(p.Daemons)
+	for i := range p.Findings {
+		p.Findings[i].Message = p.mask(p.Findings[i].Message)
+	}
+	return p
+}
+
+// Err joins the findings that are errors; nil if there is none.
+func (p *Plan) Err() error { return configs.JoinErrors(p.Findings) }

@@ -1,0 +1,11 @@
+package launcher
+
+import "net/netip"
+
+// tunnel is the gateway of this program.
+func tunnel(b *builder) Daemon {
+	d := b.own("tunnel", "gateway", b.Tunnel)
+	d.Run, d.Because = b.StartTunnel, b.because("START_TUNNEL", "TUNNEL_ENDPOINT")
+	d.udp(netip.Addr{}, "TUNNEL_PORT", b.TunnelPort)
+	return d
+}
