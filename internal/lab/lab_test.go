@@ -23,9 +23,9 @@ func TestMain(m *testing.M) {
 	case "":
 		goleak.VerifyTestMain(m)
 	case "server":
-		fmt.Fprintln(os.Stderr, "ready, environment:", os.Environ())
 		stop := make(chan os.Signal, 1)
-		signal.Notify(stop, syscall.SIGTERM)
+		signal.Notify(stop, syscall.SIGTERM) // before it says ready: the signal may come at once
+		fmt.Fprintln(os.Stderr, "ready, environment:", os.Environ())
 		<-stop
 		os.Exit(3)
 	case "failure":
