@@ -24,6 +24,7 @@ type ConsulOptions struct {
 	Datacenter string         // "dc1" if not set
 	Recursors  []string       // "address" or "address:port"; none if not set
 	Extra      map[string]any // merged over our configuration file, key by key
+	Leaderless bool           // it waits for servers that never come, and only its API answers
 }
 
 // ConsulNode is a running single-node Consul server on 127.0.0.1.
@@ -93,6 +94,10 @@ func tryConsul(t testing.TB, o ConsulOptions) *ConsulNode {
 	if len(o.Recursors) > 0 {
 		config["recursors"] = o.Recursors
 	}
+	if o.Leaderless {
+		delete(config, "bootstrap")
+		config["bootstrap_expect"] = 3
+	}
 	merge(config, o.Extra)
 	node.config = writeJSON(t, "consul.json", config)
 
@@ -106,9 +111,17 @@ func tryConsul(t testing.TB, o ConsulOptions) *ConsulNode {
 	node.API = client
 
 	node.start(t)
-	poll(leaderTimeout, func() bool { return node.process.ended() || node.leads() })
+	started := node.leads
+	if o.Leaderless {
+		started = node.talks
+	}
+	poll(leaderTimeout, func() bool { return node.process.ended() || started() })
 	if portTaken(node.process) {
 		return nil
+	}
+	if o.Leaderless {
+		node.process.await(t, leaderTimeout, "to answer", node.talks)
+		return node
 	}
 	node.WaitLeader(t)
 	node.WaitDNS(t, "consul.service."+node.Domain, dns.TypeA, func(reply *dns.Msg) bool { return len(reply.Answer) > 0 })
@@ -166,6 +179,12 @@ func (c *ConsulNode) leads() bool {
 	}
 	self, _, err := c.API.Health().Service("consul", "", true, &consul.QueryOptions{RequireConsistent: true})
 	return err == nil && len(self) == 1
+}
+
+// talks reports whether the API answers, leader or not.
+func (c *ConsulNode) talks() bool {
+	_, err := c.API.Status().Leader()
+	return err == nil
 }
 
 // WaitDNS asks Consul over TCP, which never trims an answer, until accept likes
