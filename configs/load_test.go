@@ -28,7 +28,7 @@ func TestDefaults(t *testing.T) {
 		DNSAllow: cidrs("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
 			"100.64.0.0/10", "169.254.0.0/16", "fe80::/10", "fc00::/7"),
 		DNSUDPSize: 1232, MetricsListen: "127.0.0.1:9153",
-		ConsulDNS: addrPorts("10.0.0.5:8600"), ConsulHTTPAddr: "10.0.0.5:8500",
+		ConsulDNS: addrPorts("10.0.0.5:8600"), ConsulHTTPAddr: "10.0.0.5:8500", ConsulHTTPSSLVerify: true,
 		TunnelCIDR: netip.MustParsePrefix("10.99.0.0/16"), DaemonSettings: defaultDaemons(),
 		LogLevel: slog.LevelInfo, LogFormat: "text",
 	}
@@ -61,6 +61,7 @@ func defaultDaemons() DaemonSettings {
 		RegisterConsulUI: true, RegisterMarathon: true, RegisterMesosMaster: true, RegisterChronos: true,
 		TunnelPort: 51820, StateDir: "/var/lib/panteras", RunDir: "/run/panteras", LogDir: "/var/log/panteras",
 		StatusListen: netip.MustParseAddrPort("127.0.0.1:9000"),
+		ImageTag:     "latest", DockerImage: "panteras:latest", DockerRestart: "always",
 		// The ordinary host has the Debian package of ZooKeeper, and no user consul.
 		Consul: as("root"), ZooKeeper: as("zookeeper"), MesosMaster: as("root"), Marathon: as("root"), Chronos: as("root"),
 		ConsulTemplate: as("root"), HAProxy: as("root"), Keepalived: as("root"), MesosSlave: as("root"), Registrator: as("root"),

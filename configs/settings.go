@@ -87,6 +87,15 @@ type Settings struct {
 	// ConsulHTTPTokenFile names a file that holds the token; Consul's client
 	// prefers it to ConsulHTTPToken.
 	ConsulHTTPTokenFile string
+	// ConsulHTTPSSL asks the API over TLS where ConsulHTTPAddr has no scheme;
+	// ConsulHTTPSSLVerify checks its certificate.
+	ConsulHTTPSSL, ConsulHTTPSSLVerify bool
+	// ConsulCACert, ConsulCAPath, ConsulClientCert and ConsulClientKey name files
+	// of TLS to the API, "" for none.
+	ConsulCACert, ConsulCAPath, ConsulClientCert, ConsulClientKey string
+	// ConsulTLSServerName is the name in the API's certificate where it is not the
+	// host in ConsulHTTPAddr, else "".
+	ConsulTLSServerName string
 
 	// TunnelEndpoint is the host[:port] that tunnel clients dial; "" on a host
 	// that is not a gateway.

@@ -57,6 +57,16 @@ type DaemonSettings struct {
 	// StatusListen is where status page and API listen.
 	StatusListen netip.AddrPort
 
+	// Registry is "" or ends with a slash. It and ImageTag are parts of DockerImage,
+	// the image of the container that is exported.
+	Registry, ImageTag, DockerImage string
+	// DockerRestart is a restart policy of Docker.
+	DockerRestart string
+	// HostDocker lets the container use the host's docker program.
+	HostDocker bool
+	// GoMaxProcs is 0 where Go is to decide.
+	GoMaxProcs int
+
 	Consul, ZooKeeper, MesosMaster, Marathon, Chronos, ConsulTemplate, HAProxy, Keepalived, MesosSlave, Registrator, DNS, Tunnel Process
 }
 

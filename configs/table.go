@@ -160,6 +160,13 @@ var commonRows = []Setting{
 		Help:  "A file that holds the ACL token; it beats `CONSUL_HTTP_TOKEN`.",
 		value: in(func(s *Settings) *string { return &s.ConsulHTTPTokenFile }, filePath),
 	},
+	consulTLS("HTTP_SSL", "false", "Ask Consul's API over TLS, where `CONSUL_HTTP_ADDR` names no scheme.", in(func(s *Settings) *bool { return &s.ConsulHTTPSSL }, boolean)),
+	consulTLS("HTTP_SSL_VERIFY", "true", "Check the certificate of Consul's API.", in(func(s *Settings) *bool { return &s.ConsulHTTPSSLVerify }, boolean)),
+	consulTLS("CACERT", "", "A file with the certificates of the authorities that Consul's API is checked against.", in(func(s *Settings) *string { return &s.ConsulCACert }, filePath)),
+	consulTLS("CAPATH", "", "A folder of such files.", in(func(s *Settings) *string { return &s.ConsulCAPath }, filePath)),
+	consulTLS("CLIENT_CERT", "", "A file with the certificate to show to Consul's API; it needs `CONSUL_CLIENT_KEY`.", in(func(s *Settings) *string { return &s.ConsulClientCert }, filePath)),
+	consulTLS("CLIENT_KEY", "", "A file with the key of `CONSUL_CLIENT_CERT`.", in(func(s *Settings) *string { return &s.ConsulClientKey }, filePath)),
+	consulTLS("TLS_SERVER_NAME", "", "The name that the certificate of Consul's API must have, where that is not the host in `CONSUL_HTTP_ADDR`.", in(func(s *Settings) *string { return &s.ConsulTLSServerName }, hostName)),
 	{
 		Name:  "TUNNEL_ENDPOINT",
 		Help:  "The host[:port] that tunnel clients dial. Setting it makes this host a gateway.",
@@ -185,4 +192,9 @@ var commonRows = []Setting{
 		Help:  "How log lines are written.",
 		value: in(func(s *Settings) *string { return &s.LogFormat }, choice(LogFormatText, LogFormatJSON)),
 	},
+}
+
+// consulTLS is a row about TLS to Consul's API, named as Consul's own tools name it.
+func consulTLS(suffix, byDefault, help string, v value) Setting {
+	return Setting{Name: "CONSUL_" + suffix, Default: byDefault, Group: GroupDaemons, Help: help, value: v}
 }

@@ -103,7 +103,8 @@ func daemonRows() []Setting {
 	for _, d := range processes {
 		rows = append(rows, processRows(d)...)
 	}
-	for _, name := range []string{"DNSMASQ_PARAMS", "DNSMASQ_APP_PARAMS", "GOMAXPROCS", "HOST_DOCKER", "REGISTRY", "PANTERAS_IMAGE_TAG", "PANTERAS_DOCKER_IMAGE", "PANTERAS_RESTART"} {
+	rows = append(rows, imageRows()...)
+	for _, name := range []string{"DNSMASQ_PARAMS", "DNSMASQ_APP_PARAMS"} {
 		rows = append(rows, Setting{Name: name, Help: "Known from PanteraS and accepted; it has no effect.", value: optOut{}})
 	}
 	for i := range rows {
@@ -134,7 +135,7 @@ func javaOpts(prefix, program string, at func(*Settings) *[]string) Setting {
 }
 
 func register(suffix, what string, at func(*Settings) *bool) Setting {
-	return Setting{Name: "REGISTER_" + suffix, Default: "true", Help: "Register " + what + " in Consul. Nothing registers it yet.", value: in(at, boolean)}
+	return Setting{Name: "REGISTER_" + suffix, Default: "true", Help: "Register " + what + " in Consul.", value: in(at, boolean)}
 }
 
 func dir(name, byDefault, help string, at func(*Settings) *string) Setting {

@@ -25,6 +25,10 @@ type ConsulOptions struct {
 	Recursors  []string       // "address" or "address:port"; none if not set
 	Extra      map[string]any // merged over our configuration file, key by key
 	Leaderless bool           // it waits for servers that never come, and only its API answers
+
+	// ManagementToken turns ACLs on, with everything denied to everybody else. API
+	// holds it.
+	ManagementToken string
 }
 
 // ConsulNode is a running single-node Consul server on 127.0.0.1.
@@ -94,6 +98,12 @@ func tryConsul(t testing.TB, o ConsulOptions) *ConsulNode {
 	if len(o.Recursors) > 0 {
 		config["recursors"] = o.Recursors
 	}
+	if o.ManagementToken != "" {
+		config["acl"] = map[string]any{
+			"enabled": true, "default_policy": "deny",
+			"tokens": map[string]any{"initial_management": o.ManagementToken, "agent": o.ManagementToken},
+		}
+	}
 	if o.Leaderless {
 		delete(config, "bootstrap")
 		config["bootstrap_expect"] = 3
@@ -103,7 +113,7 @@ func tryConsul(t testing.TB, o ConsulOptions) *ConsulNode {
 
 	api := consul.DefaultNonPooledConfig()
 	api.Address = node.HTTPAddr.String()
-	api.Datacenter = o.Datacenter
+	api.Datacenter, api.Token = o.Datacenter, o.ManagementToken
 	client, err := consul.NewClient(api)
 	if err != nil {
 		t.Fatalf("cannot make a client for %s: %v", node.HTTPAddr, err)
@@ -124,6 +134,9 @@ func tryConsul(t testing.TB, o ConsulOptions) *ConsulNode {
 		return node
 	}
 	node.WaitLeader(t)
+	if o.ManagementToken != "" {
+		return node // who asks by DNS has no rights
+	}
 	node.WaitDNS(t, "consul.service."+node.Domain, dns.TypeA, func(reply *dns.Msg) bool { return len(reply.Answer) > 0 })
 	return node
 }
