@@ -18,7 +18,9 @@ func dns(b *builder) Daemon {
 		}
 		d.tcp(a.Addr(), setting, a.Port())
 		d.udp(a.Addr(), setting, a.Port())
+		d.Sockets = append(d.Sockets, Socket{Addr: a, TCP: true})
 	}
+	d.Capabilities = []string{"CAP_NET_BIND_SERVICE"} // for addresses that appear later
 	if a, err := netip.ParseAddrPort(b.MetricsListen); err == nil && a.Port() != 0 {
 		d.tcp(a.Addr(), "METRICS_LISTEN", a.Port())
 	}
@@ -35,7 +37,7 @@ func (b *builder) own(name, command string, p configs.Process) Daemon {
 		Argv: arguments([]string{b.facts.Self, command}, args, p), Env: b.env("/", nil),
 		Files: []File{{Path: b.run(name, "host"), Mode: "0600", Content: b.givenSettings()}},
 		Probe: Probe{Kind: ProbeNotify},
-		Stop:  Stop{"SIGTERM", 10},
+		Stop:  Stop{"SIGTERM", 10}, Reload: "SIGHUP", Self: true,
 	}
 }
 

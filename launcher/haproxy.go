@@ -5,11 +5,15 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 const (
 	haProxyHTTP  = 80
 	haProxyStats = 81
+	// haProxyPatience is how long HAProxy waits for consul-template: without a Consul
+	// it serves what it served last.
+	haProxyPatience = 15 * time.Second
 )
 
 // haProxy is HAProxy as a master with workers, so that a reload hands the listening
@@ -27,7 +31,8 @@ func haProxy(b *builder) Daemon {
 		Argv: arguments([]string{"haproxy"}, args, b.HAProxy), Env: b.env(b.state("haproxy"), nil),
 		Files: []File{{Path: config, Mode: "0600", Content: b.haProxyConfig()}},
 		Probe: Probe{Kind: ProbeTCP, Address: netip.AddrPortFrom(b.probeAddr(), haProxyStats).String()}, After: []string{"consul-template"},
-		Stop: Stop{"SIGUSR1", 10},
+		Stop: Stop{"SIGUSR1", 10}, Reload: "SIGUSR2",
+		Patience: haProxyPatience,
 	}
 	d.tcp(b.ListenIP, "START_CONSUL_TEMPLATE", haProxyHTTP, haProxyStats)
 	return d

@@ -23,7 +23,7 @@ func keepalived(b *builder) Daemon {
 		User: b.Keepalived.User, NOFile: b.Keepalived.NOFile,
 		Argv: arguments([]string{"keepalived"}, args, b.Keepalived), Env: b.env(b.state("keepalived"), nil),
 		Probe: Probe{Kind: ProbeNotify}, After: []string{"haproxy"},
-		Stop: Stop{"SIGTERM", 10},
+		Stop: Stop{"SIGTERM", 10}, Reload: "SIGHUP",
 	}
 	if b.KeepalivedVIP.IsValid() {
 		d.Files = []File{{Path: config, Mode: "0600", Content: b.keepalivedConfig()}}

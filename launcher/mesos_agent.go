@@ -30,7 +30,7 @@ func mesosAgent(b *builder) Daemon {
 		User: b.MesosSlave.User, NOFile: b.MesosSlave.NOFile,
 		Argv: argv, Env: b.env(b.state("mesos-agent"), nil),
 		Probe: b.probeHTTP(web, "/health"), After: []string{Docker, "consul"},
-		Stop: Stop{"SIGTERM", 10},
+		Stop: Stop{"SIGTERM", 10}, TasksOutlive: true,
 	}
 	d.tcp(b.ListenIP, "MESOS_SLAVE_PARAMS", web)
 	return d

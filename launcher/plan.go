@@ -1,6 +1,9 @@
 package launcher
 
 import (
+	"net/netip"
+	"time"
+
 	"panteras/configs"
 )
 
@@ -48,9 +51,32 @@ type Daemon struct {
 	// After are daemons of this plan that run and must be ready before; "docker" is
 	// Docker's socket, which is no daemon of ours.
 	After []string
-	Stop  Stop
+	// Patience is how long it waits for After at most; it then starts without. 0 is for
+	// ever.
+	Patience time.Duration
+	Stop     Stop
+	// Reload is the signal that makes it read its files anew, "" if it must start anew
+	// for that.
+	Reload string
+	// Self tells that it is this program. A new process of it starts before the old one
+	// ends.
+	Self bool
+	// Capabilities are what it may do although its User is not root, such as
+	// CAP_NET_ADMIN.
+	Capabilities []string
+	// Sockets are opened for it and stay open while it is away.
+	Sockets []Socket
+	// TasksOutlive tells that processes which it leaves behind are tasks that its
+	// successor finds again.
+	TasksOutlive bool
 
 	ports []port
+}
+
+// Socket is where a daemon is reached by datagrams and, with TCP, by connections too.
+type Socket struct {
+	Addr netip.AddrPort
+	TCP  bool
 }
 
 // Docker is the name in [Daemon.After] of a socket that somebody else serves.

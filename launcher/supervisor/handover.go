@@ -1,0 +1,109 @@
+package supervisor
+
+import (
+	"context"
+	"time"
+
+	"panteras/launcher"
+)
+
+// Snapshot is what another process of this program needs to go on supervising. It
+// holds secrets: the environment of daemons.
+type Snapshot struct {
+	Daemons []DaemonSnapshot `json:"daemons"`
+}
+
+// DaemonSnapshot is one daemon of a [Snapshot].
+type DaemonSnapshot struct {
+	Plan     launcher.Daemon `json:"plan"`
+	Wanted   bool            `json:"wanted"`
+	State    launcher.State  `json:"state"`
+	Since    time.Time       `json:"since"`
+	Reason   string          `json:"reason"`
+	Failures int             `json:"failures"`
+	Restarts int             `json:"restarts"`
+	LastExit string          `json:"last_exit"`
+	RetryAt  time.Time       `json:"retry_at"`
+	// Pid is 0 if no process runs.
+	Pid     int       `json:"pid"`
+	Started time.Time `json:"started"`
+	ReadyAt time.Time `json:"ready_at"`
+	// Process is what carries over a running process.
+	Process Process `json:"-"`
+}
+
+// HandOver waits until no daemon is being stopped and then calls f with all there is
+// to know, while nothing else happens. If f succeeds it does not return. Otherwise
+// the supervisor goes on, and its error is returned.
+func (s *Supervisor) HandOver(ctx context.Context, f func(*Snapshot) error) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	return s.until(ctx, func() error { return nil }, func() (bool, error) {
+		if s.closing {
+			return true, errEnding
+		}
+		for _, d := range s.daemons {
+			if d.state == launcher.StateStopping || len(d.leaving) > 0 || d.run != nil && d.run.exit != nil {
+				return false, nil
+			}
+		}
+		return true, f(s.snapshot())
+	})
+}
+
+func (s *Supervisor) snapshot() *Snapshot {
+	var snap Snapshot
+	for _, d := range s.daemons {
+		one := DaemonSnapshot{
+			Plan: d.plan, Wanted: d.wanted, State: d.state, Since: d.since, Reason: d.reason, Failures: d.failures,
+			Restarts: d.restarts, LastExit: d.lastExit, RetryAt: d.retryAt,
+		}
+		if d.run != nil {
+			one.Pid, one.Started, one.ReadyAt, one.Process = d.run.process.Pid(), d.run.started, d.run.readyAt, d.run.process
+		}
+		snap.Daemons = append(snap.Daemons, one)
+	}
+	return &snap
+}
+
+// restore takes over daemons as another process left them. They keep the plan that
+// they were started with: the next reload compares.
+func (s *Supervisor) restore(from *Snapshot) {
+	for _, was := range from.Daemons {
+		d := s.byName[was.Plan.Name]
+		if d == nil {
+			continue
+		}
+		d.wanted, d.failures, d.restarts, d.lastExit = was.Wanted, was.Failures, was.Restarts, was.LastExit
+		if was.Process != nil || d.plan.Run == was.Plan.Run {
+			d.plan = was.Plan
+			d.state, d.since, d.reason, d.retryAt = was.State, was.Since, was.Reason, was.RetryAt
+		}
+		if was.Process != nil {
+			d.starts = 1
+			d.run = &run{process: was.Process, started: was.Started, readyAt: was.ReadyAt, ended: make(chan struct{})}
+		}
+	}
+}
+
+// resume goes on with what restore took over. The DNS server and the gateway are part
+// of this program, which may be a newer one now, so they get successors.
+func (s *Supervisor) resume() {
+	for _, d := range s.daemons {
+		switch {
+		case d.run != nil:
+			s.watch(d, d.run)
+			if d.plan.Self {
+				s.restart(d)
+			}
+		case d.state == launcher.StateBackoff:
+			d.timer = s.after(time.Until(d.retryAt), func() {
+				if d.state == launcher.StateBackoff {
+					s.wait(d)
+				}
+			})
+		case d.state == launcher.StateAbsent:
+			s.wait(d)
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package supervisor
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"panteras/launcher"
+)
+
+// changed is a plan whose daemons f may change.
+func changed(plan *launcher.Plan, f func(map[string]*launcher.Daemon)) *launcher.Plan {
+	next := &launcher.Plan{Daemons: slices.Clone(plan.Daemons)}
+	byName := map[string]*launcher.Daemon{}
+	for i := range next.Daemons {
+		byName[next.Daemons[i].Name] = &next.Daemons[i]
+	}
+	f(byName)
+	return next
+}
+
+func TestReloadTouchesOnlyWhatDiffers(t *testing.T) {
+	plan := daemons(consul, template, haproxy)
+	bubble(t, plan, nil, func(r *rig) {
+		r.pass(time.Second)
+		r.forgetEvents()
+		if err := r.Supervisor.Reload(r.t.Context(), ""); err != nil || len(r.took()) > 0 {
+			t.Errorf("the same plan: %v, %q", err, r.took())
+		}
+		r.next = changed(plan, func(d map[string]*launcher.Daemon) {
+			d["consul-template"].Argv = []string{"consul-template", "-wait=5s"}
+			d["haproxy"].Files = []launcher.File{{Path: "/run/haproxy.cfg", Content: "global"}}
+		})
+		if err := r.Supervisor.Reload(r.t.Context(), ""); err != nil {
+			t.Error(err)
+		}
+		got := r.took()
+		slices.Sort(got)
+		if want := []string{"consul-template gets signal 15", "reload haproxy", "start consul-template"}; !slices.Equal(got, want) {
+			t.Errorf("events %q, want %q", got, want)
+		}
+		r.want("consul-template", launcher.StateReady) // it returned when that was so
+		r.forgetEvents()
+		if err := r.Supervisor.Reload(r.t.Context(), "haproxy"); err != nil || !slices.Equal(r.took(), []string{"reload haproxy"}) {
+			t.Errorf("one daemon by name: %v, %q", err, r.took())
+		}
+	})
+}
+
+func TestReloadStartsAndStopsWhatTheSettingsSay(t *testing.T) {
+	plan := daemons(consul, template)
+	plan.Daemons[1].Run = false
+	bubble(t, plan, nil, func(r *rig) {
+		r.pass(time.Second)
+		r.want("consul-template", launcher.StateDisabled)
+		r.next = daemons(consul, template)
+		if err := r.Supervisor.Reload(r.t.Context(), ""); err != nil {
+			t.Error(err)
+		}
+		r.want("consul-template", launcher.StateReady)
+		r.next = plan
+		if err := r.Supervisor.Reload(r.t.Context(), ""); err != nil {
+			t.Error(err)
+		}
+		r.settled()
+		r.want("consul-template", launcher.StateDisabled)
+	})
+}
+
+func TestReloadLeavesAloneWhatAnOperatorStopped(t *testing.T) {
+	plan := daemons(consul)
+	bubble(t, plan, nil, func(r *rig) {
+		r.pass(time.Second)
+		if err := r.Stop(r.t.Context(), "consul"); err != nil {
+			t.Error(err)
+		}
+		r.next = changed(plan, func(d map[string]*launcher.Daemon) { d["consul"].Argv = []string{"consul", "x"} })
+		if err := r.Supervisor.Reload(r.t.Context(), ""); err != nil {
+			t.Error(err)
+		}
+		r.want("consul", launcher.StateStopped)
+	})
+}
+
+func TestReloadMendsWhatFailed(t *testing.T) {
+	plan := daemons(launcher.Daemon{Name: "marathon"})
+	bubble(t, plan, nil, func(r *rig) {
+		r.pass(time.Second)
+		r.process("marathon").exit(Exit{Code: 112})
+		r.settled()
+		r.want("marathon", launcher.StateFailed)
+		r.next = changed(plan, func(d map[string]*launcher.Daemon) { d["marathon"].Argv = []string{"marathon"} })
+		if err := r.Supervisor.Reload(r.t.Context(), ""); err != nil {
+			t.Error(err)
+		}
+		r.want("marathon", launcher.StateReady)
+	})
+}
+
+func TestWrongSettingsChangeNothing(t *testing.T) {
+	bubble(t, daemons(consul), nil, func(r *rig) {
+		r.pass(time.Second)
+		r.forgetEvents()
+		r.next = bad()
+		if err := r.Supervisor.Reload(r.t.Context(), ""); err == nil || !strings.Contains(err.Error(), "nothing was changed: ") || !strings.Contains(err.Error(), "IP=0.0.0.0") {
+			t.Errorf("error %v", err)
+		}
+		if got := r.took(); len(got) > 0 {
+			t.Errorf("events %q", got)
+		}
+	})
+}
+
+func TestAHandOverKeepsEverything(t *testing.T) {
+	plan := daemons(consul, template, dns)
+	bubble(t, plan, func(r *rig) { r.answers["consul-template"] = errNotYet }, func(r *rig) {
+		r.pass(time.Second)
+		server := r.process("dns")
+		close(server.notified)
+		r.process("consul-template").exit(Exit{Code: 1})
+		r.settled()
+		failure := errors.New("exec format error")
+		var snap *Snapshot
+		if err := r.HandOver(r.t.Context(), func(s *Snapshot) error { snap = s; return failure }); !errors.Is(err, failure) {
+			t.Errorf("error %v", err)
+		}
+		r.want("consul", launcher.StateReady) // it goes on
+
+		// Another process finds the same daemons under new handles.
+		r.end()
+		pid := 0
+		for i, d := range snap.Daemons {
+			if d.Process == nil {
+				continue
+			}
+			p := r.newProcess(d.Plan.Name)
+			p.pid, snap.Daemons[i].Process = d.Pid, p
+			if d.Plan.Name == "consul" {
+				pid = d.Pid
+			}
+		}
+		server = r.process("dns")
+		r.forgetEvents()
+		next := changed(plan, func(d map[string]*launcher.Daemon) { d["consul"].Argv = []string{"consul", "new"} })
+		r.next = next
+		r.begin(next, snap)
+		r.settled()
+		if s := r.want("consul", launcher.StateReady); s.Pid != pid {
+			t.Errorf("consul has pid %d, had %d", s.Pid, pid)
+		}
+		if s := r.want("consul-template", launcher.StateBackoff); s.LastExit != "exit code 1" || s.RetryAt == nil {
+			t.Errorf("status %+v", s)
+		}
+		if got := r.took(); !slices.Equal(got, []string{"start dns"}) {
+			t.Errorf("events %q", got)
+		}
+		close(r.process("dns").notified)
+		r.settled()
+		if !server.over {
+			t.Error("the old DNS server goes on")
+		}
+		// The next reload brings the new plan.
+		if err := r.Supervisor.Reload(r.t.Context(), ""); err != nil {
+			t.Error(err)
+		}
+		if s := r.want("consul", launcher.StateReady); s.Pid == pid {
+			t.Error("consul keeps the old plan")
+		}
+	})
+}
