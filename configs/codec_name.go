@@ -48,12 +48,30 @@ var dialled = codec[string]{
 	format: plain,
 }
 
-// metricsListen is addr:port or :port; "" and off mean no listener.
+// metricsSocket begins a METRICS_LISTEN that is a Unix socket.
+const metricsSocket = "unix:"
+
+// MetricsAddress splits a METRICS_LISTEN into a network and an address as package net
+// has them; the address is "" where there are no metrics.
+func MetricsAddress(listen string) (network, address string) {
+	if path, ok := strings.CutPrefix(listen, metricsSocket); ok {
+		return "unix", path
+	}
+	return "tcp", listen
+}
+
+// metricsListen is addr:port, :port or unix:/path; "" and off mean no listener.
 var metricsListen = codec[string]{
-	name: "addr:port|off",
+	name: "addr:port|unix:/path|off",
 	parse: func(text string) (string, error) {
 		if text == "" || strings.EqualFold(text, "off") {
 			return "", nil
+		}
+		if path, ok := strings.CutPrefix(text, metricsSocket); ok {
+			if !strings.HasPrefix(path, "/") || len(path) > 107 {
+				return "", errors.New("must name a socket by its full path, of at most 107 bytes: unix:/path")
+			}
+			return text, nil
 		}
 		host, portText, ok := cutPort(text)
 		if _, err := netip.ParseAddr(host); !ok || err != nil && host != "" {

@@ -72,7 +72,8 @@ type Settings struct {
 	DNSUDPSize int
 	// DNSPTR lists the masked prefixes whose reverse names Consul is asked for.
 	DNSPTR []netip.Prefix
-	// MetricsListen is the host:port of the Prometheus endpoint, "" when it is off.
+	// MetricsListen is where Prometheus finds the metrics, "" when it is off; see
+	// [MetricsAddress].
 	MetricsListen string
 	// LogQueries is 0 for off, 1 for every query and N for one query in N.
 	LogQueries int

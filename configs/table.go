@@ -127,7 +127,7 @@ var commonRows = []Setting{
 	},
 	{
 		Name: "METRICS_LISTEN", Default: "127.0.0.1:9153",
-		Help:      "Where Prometheus finds the metrics. off, or an empty value, disables them.",
+		Help:      "Where `panteras dns` has metrics for Prometheus. Under the launcher, unless this is set, they are among those at `STATUS_LISTEN`. off, or an empty value, disables them.",
 		value:     in(func(s *Settings) *string { return &s.MetricsListen }, metricsListen),
 		keepEmpty: true,
 	},
