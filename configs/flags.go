@@ -11,18 +11,30 @@ import (
 // flags carry text only; [Load] reads and checks it together with the other sources.
 func RegisterFlags(flags *pflag.FlagSet, groups ...Group) {
 	for _, s := range table {
-		if s.Secret || !slices.Contains(groups, s.Group) {
-			continue
+		if !s.Secret && slices.Contains(groups, s.Group) {
+			registerFlag(flags, s)
 		}
-		usage := strings.ReplaceAll(s.Help, "`", "")
-		if s.Default != "" {
-			usage += " (default " + strings.ReplaceAll(s.Default, "`", "") + ")"
-		}
-		kind := s.Kind()
-		flag := flags.VarPF(&flagText{kind: kind}, s.Flag(), "", usage)
-		if kind == boolean.name {
-			flag.NoOptDefVal = "true"
-		}
+	}
+}
+
+// RegisterFlag adds the flag of one setting, which must exist and be no secret.
+func RegisterFlag(flags *pflag.FlagSet, name string) {
+	s, ok := Lookup(name)
+	if !ok || s.Secret {
+		panic("configs: no flag for " + name)
+	}
+	registerFlag(flags, s)
+}
+
+func registerFlag(flags *pflag.FlagSet, s Setting) {
+	usage := strings.ReplaceAll(s.Help, "`", "")
+	if s.Default != "" {
+		usage += " (default " + strings.ReplaceAll(s.Default, "`", "") + ")"
+	}
+	kind := s.Kind()
+	flag := flags.VarPF(&flagText{kind: kind}, s.Flag(), "", usage)
+	if kind == boolean.name {
+		flag.NoOptDefVal = "true"
 	}
 }
 

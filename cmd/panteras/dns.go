@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -116,8 +117,9 @@ func (a *app) reloadDNS(cmd *cobra.Command, server *dnsserver.Server) {
 // notify tells the service manager (sd_notify(3)); without one it does nothing.
 func notify(state string) { _, _ = daemon.SdNotify(false, state) }
 
-// serveMetrics serves Prometheus on the address; "" serves nothing.
-func serveMetrics(address string, server *dnsserver.Server) (closeAll func(), err error) {
+// serveMetrics serves Prometheus where METRICS_LISTEN says.
+func serveMetrics(listen string, server *dnsserver.Server) (closeAll func(), err error) {
+	network, address := configs.MetricsAddress(listen)
 	if address == "" {
 		return func() {}, nil
 	}
@@ -125,7 +127,13 @@ func serveMetrics(address string, server *dnsserver.Server) (closeAll func(), er
 	registry.MustRegister(server, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	l, err := net.Listen("tcp", address)
+	if network == "unix" {
+		// The socket of a process that was killed is in the way.
+		if info, err := os.Lstat(address); err == nil && info.Mode()&fs.ModeSocket != 0 {
+			_ = os.Remove(address)
+		}
+	}
+	l, err := net.Listen(network, address)
 	if err != nil {
 		return nil, err
 	}

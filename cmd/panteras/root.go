@@ -27,6 +27,13 @@ type app struct {
 // commands makes the subcommands, in the order of the help text.
 var commands = []func(*app) *cobra.Command{
 	newPlanCommand,
+	newStatusCommand,
+	newStartCommand,
+	newStopCommand,
+	newRestartCommand,
+	newReloadCommand,
+	newLogsCommand,
+	newUpgradeCommand,
 	newDNSCommand,
 	newSettingsCommand,
 	newVersionCommand,

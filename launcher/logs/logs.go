@@ -165,4 +165,3 @@ func (l *Logs) end(p *pipe) {
 	}
 	_ = p.file.Close()
 }
-
