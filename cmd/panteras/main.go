@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"panteras/launcher/guard"
 )
 
 // The exit codes of every command.
@@ -20,6 +22,7 @@ const (
 )
 
 func main() {
+	guard.Resume()
 	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
