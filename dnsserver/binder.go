@@ -35,14 +35,13 @@ func (b *binder) start() error {
 				return err
 			}
 		}
-		return nil
 	}
 	return b.sync()
 }
 
 // sync binds what should be bound and is not, and gives up what should not be; with an error, it gives up nothing.
 func (b *binder) sync() error {
-	if len(b.srv.inherited) > 0 {
+	if len(b.srv.inherited) > 0 && !held(b.srv.inherited) {
 		return nil // whoever opened the sockets decides about them
 	}
 	maps.DeleteFunc(b.spread, func(a netip.AddrPort, _ bool) bool { return !slices.Contains(b.srv.settings.DNSListen, a) })

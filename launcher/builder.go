@@ -48,7 +48,7 @@ func (b *builder) env(home string, more map[string]string) map[string]string {
 	env := map[string]string{
 		"HOME": home,
 		"LANG": "C.UTF-8",
-		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"PATH": b.searchPath(),
 	}
 	for name, value := range more {
 		if value != "" {
@@ -56,6 +56,19 @@ func (b *builder) env(home string, more map[string]string) map[string]string {
 		}
 	}
 	return env
+}
+
+// systemPath is where programs are looked for.
+const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// searchPath is where a daemon's program is looked for: where the system has programs,
+// and beside this one.
+func (b *builder) searchPath() string {
+	own := path.Dir(b.facts.Self)
+	if !path.IsAbs(own) || slices.Contains(strings.Split(systemPath, ":"), own) {
+		return systemPath
+	}
+	return systemPath + ":" + own
 }
 
 // state and run are the daemon's folders for what it keeps and for what is made for it.
@@ -121,7 +134,9 @@ func (b *builder) secrets() []string {
 	return slices.Compact(list)
 }
 
-// mask hides secrets in a text.
+// Mask hides secrets in a text.
+func (p *Plan) Mask(text string) string { return p.mask(text) }
+
 func (p *Plan) mask(text string) string {
 	for _, secret := range p.secrets {
 		text = strings.ReplaceAll(text, secret, configs.Masked)

@@ -61,6 +61,8 @@ type Daemon struct {
 	// Self tells that it is this program. A new process of it starts before the old one
 	// ends.
 	Self bool
+	// Needs are files without which its program cannot be said to be installed.
+	Needs []string
 	// Capabilities are what it may do although its User is not root, such as
 	// CAP_NET_ADMIN.
 	Capabilities []string

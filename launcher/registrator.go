@@ -21,7 +21,7 @@ func registrator(b *builder) Daemon {
 	return Daemon{
 		Name: "registrator", Run: b.StartRegistrator, Because: b.because("START_REGISTRATOR", "SLAVE"),
 		User: b.Registrator.User, NOFile: b.Registrator.NOFile, Argv: argv,
-		Env:   b.env(b.state("registrator"), map[string]string{"DOCKER_HOST": "unix://" + dockerSocket, "CONSUL_HTTP_TOKEN": b.consulToken()}),
+		Env:   b.env(b.state("registrator"), map[string]string{"DOCKER_HOST": "unix://" + DockerSocket, "CONSUL_HTTP_TOKEN": b.consulToken()}),
 		Probe: Probe{Kind: ProbeRunning}, After: []string{Docker, "consul"},
 		Stop: Stop{"SIGTERM", 10},
 	}

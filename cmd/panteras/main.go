@@ -36,6 +36,9 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitDone
 	}
+	if code := exitCode(0); errors.As(err, &code) {
+		return int(code)
+	}
 	printError(stderr, err)
 	if usage := (*usageError)(nil); errors.As(err, &usage) {
 		return exitUsage

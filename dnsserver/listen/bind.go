@@ -26,7 +26,9 @@ type Sockets struct {
 	UDP []int
 	// Shared says that a descriptor is read by several readers.
 	Shared bool
-	TCP    net.Listener
+	// Name is what the sockets were called by who handed them over, "" if nobody did.
+	Name string
+	TCP  net.Listener
 }
 
 // Close closes what was not taken over.
@@ -37,6 +39,24 @@ func (s *Sockets) Close() {
 	if s.TCP != nil {
 		s.TCP.Close()
 	}
+}
+
+// Files are the sockets as files, for another process. s is used up.
+func (s *Sockets) Files() ([]*os.File, error) {
+	defer s.Close()
+	var files []*os.File
+	if s.TCP != nil {
+		f, err := s.TCP.(*net.TCPListener).File()
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	for _, fd := range s.UDP {
+		files = append(files, os.NewFile(uintptr(fd), s.Addr.String()))
+	}
+	s.UDP = nil
+	return files, nil
 }
 
 // InUseError says that an address is taken, and by whom.

@@ -15,8 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lookUp finds the file to execute.
-func lookUp(program, path string) (string, error) {
+// LookUp finds the file to execute for a program, in the folders of a PATH unless it is
+// a path itself. The error wraps [ErrAbsent] if there is none.
+func LookUp(program, path string) (string, error) {
 	if strings.Contains(program, "/") {
 		return program, executable(program)
 	}
@@ -61,7 +62,7 @@ func credential(name string) (*syscall.Credential, error) {
 	if name == "" {
 		return nil, nil
 	}
-	uid, gid, groups, err := account(name)
+	uid, gid, groups, err := Account(name)
 	if err != nil {
 		return nil, err
 	}
@@ -75,9 +76,9 @@ func credential(name string) (*syscall.Credential, error) {
 	return &syscall.Credential{Uid: uid, Gid: gid, Groups: groups}, nil
 }
 
-// account looks a user up by name or number. A number that has no name stands for a
+// Account looks a user up by name or number. A number that has no name stands for a
 // group as well.
-func account(name string) (uid, gid uint32, groups []uint32, err error) {
+func Account(name string) (uid, gid uint32, groups []uint32, err error) {
 	u, err := user.Lookup(name)
 	if err != nil {
 		number, notNumber := strconv.ParseUint(name, 10, 32)

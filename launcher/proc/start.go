@@ -37,7 +37,7 @@ func (r *Reaper) start(spec Spec) (*Process, error) {
 	path := self
 	if !spec.Self {
 		var err error
-		if path, err = lookUp(spec.Argv[0], spec.Env["PATH"]); err != nil {
+		if path, err = LookUp(spec.Argv[0], spec.Env["PATH"]); err != nil {
 			return nil, err
 		}
 	}
