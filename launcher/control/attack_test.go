@@ -142,9 +142,9 @@ func TestWebPagesOfOthersGetNothing(t *testing.T) {
 		}
 	}
 	for request, want := range map[string]string{
-		"GET /healthz HTTP/1.0\r\n\r\n":                                    "421",
-		"GET /healthz HTTP/1.1\r\n\r\n":                                    "400",
-		"GET http://evil.example/healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n": "421",
+		"GET /healthz HTTP/1.0\r\n\r\n":                                          "421",
+		"GET /healthz HTTP/1.1\r\n\r\n":                                          "400",
+		"GET http://evil.example/healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n":    "421",
 		"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n": "400",
 	} {
 		if got := r.raw(t, request); !strings.HasPrefix(got[min(len("HTTP/1.1 "), len(got)):], want) {
