@@ -72,6 +72,10 @@ type Daemon struct {
 	// successor finds again.
 	TasksOutlive bool
 
+	// Metrics is where a daemon that is this program has metrics of its own, written as
+	// METRICS_LISTEN is; "" for others.
+	Metrics string
+
 	ports []port
 }
 
