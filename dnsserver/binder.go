@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"panteras/dnsserver/listen"
+	"panteras/internal/holder"
 )
 
 // binder keeps the listening sockets in step with the settings and with the addresses of the host. Its methods are called with Server.mu held.
@@ -153,7 +154,7 @@ func (b *binder) bind(a netip.AddrPort) error {
 
 // ours says whether nothing keeps an address from being bound but what we listen on.
 func (b *binder) ours(e *listen.InUseError) bool {
-	return len(e.Holders) > 0 && !slices.ContainsFunc(e.Holders, func(h listen.Holder) bool {
+	return len(e.Holders) > 0 && !slices.ContainsFunc(e.Holders, func(h holder.Holder) bool {
 		return h.PID != os.Getpid() || !slices.Contains(b.bound, h.Addr)
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"panteras/dnsserver/listen"
+	"panteras/internal/holder"
 )
 
 // pollInterval is how often the watched files are compared. Polling sees a file that is replaced, mounted over or behind a link, which inotify does not.
@@ -43,7 +44,7 @@ func (f *facts) emptied(before *facts) bool {
 }
 
 func heldByAnother(a netip.AddrPort) bool {
-	return slices.ContainsFunc(listen.FindHolders(a, "udp"), func(h listen.Holder) bool {
+	return slices.ContainsFunc(holder.Find(a, "udp"), func(h holder.Holder) bool {
 		return h.Addr == a && h.PID != os.Getpid()
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"panteras/dnsserver/sock"
+	"panteras/internal/holder"
 )
 
 // clientBuffer takes a burst of some thousand queries while the worker is busy.
@@ -63,7 +64,7 @@ func (s *Sockets) Files() ([]*os.File, error) {
 type InUseError struct {
 	Addr    netip.AddrPort
 	Network string // udp or tcp
-	Holders []Holder
+	Holders []holder.Holder
 }
 
 func (e *InUseError) Error() string {
@@ -236,7 +237,7 @@ func tune(fd int, addr netip.Addr) error {
 func explain(addr netip.AddrPort, network string, err error) error {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
-		return &InUseError{addr, network, FindHolders(addr, network)}
+		return &InUseError{addr, network, holder.Find(addr, network)}
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		return &NotHereError{addr}
 	case errors.Is(err, unix.EACCES), errors.Is(err, os.ErrPermission):
