@@ -29,6 +29,15 @@ type Interface struct {
 	Addrs []netip.Addr
 }
 
+// Addrs are the addresses of all interfaces.
+func (h HostFacts) Addrs() []netip.Addr {
+	var list []netip.Addr
+	for _, i := range h.Interfaces {
+		list = append(list, i.Addrs...)
+	}
+	return list
+}
+
 // defaultAddr is the address of the interface with the default route, IPv4
 // first; the zero Addr when there is none.
 func (h HostFacts) defaultAddr() netip.Addr {

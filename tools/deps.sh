@@ -21,6 +21,7 @@ table() {
 		test  setsid                 util-linux
 		test  java                   default-jre-headless
 		test  /usr/share/java/zookeeper.jar zookeeper
+		test  nft                    nftables
 		test  systemd-analyze        systemd
 		lint  shellcheck             shellcheck
 	END
