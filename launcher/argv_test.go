@@ -163,7 +163,7 @@ func TestRegistry(t *testing.T) {
 		"10.0.0.5:8500": "consul://10.0.0.5:8500", "http://c:8500": "consul://c:8500", "https://c:8501": "consul-tls://c:8501",
 		"unix:///run/consul.sock": "consul-unix:///run/consul.sock",
 	} {
-		if got := registry(address); got != want {
+		if got := registry(address, false); got != want {
 			t.Errorf("registry(%q) = %q, want %q", address, got, want)
 		}
 	}
