@@ -36,7 +36,7 @@ func Collect(ctx context.Context, s *configs.Settings, plan *launcher.Plan, addr
 		Resolv:       resolv(),
 		Consul:       askConsul(ctx, s),
 		Missing:      missing(plan),
-		DockerSocket: exists(dockerSocket),
+		DockerSocket: exists(launcher.DockerSocket),
 		Tunnel: Tunnel{
 			Device: tunDevice(), Kernel: exists("/sys/module/wireguard"),
 			Forward4: isOne("/proc/sys/net/ipv4/ip_forward"), Forward6: isOne("/proc/sys/net/ipv6/conf/all/forwarding"),

@@ -86,9 +86,6 @@ func (d *diagnosis) docker() {
 	case d.facts.DockerSocket:
 		d.ok(check, "its socket is there")
 	default:
-		d.add(check, Fail, "apt-get install docker.io, or systemctl enable --now docker", "there is no %s, which %s waits for", dockerSocket, strings.Join(waiting, " and "))
+		d.add(check, Fail, "apt-get install docker.io, or systemctl enable --now docker", "there is no %s, which %s waits for", launcher.DockerSocket, strings.Join(waiting, " and "))
 	}
 }
-
-// dockerSocket is where the daemons look for Docker.
-const dockerSocket = "/var/run/docker.sock"
