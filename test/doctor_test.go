@@ -107,7 +107,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			t.Fatalf("nft %q: %v: %s (run `make deps` first)", args, err, output)
 		}
 	}
-	runProgram(t, exec.Command("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--no-resolv", "--pid-file="))
+	lab.Start(t, exec.Command("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--no-resolv", "--pid-file="))
 	lab.Eventually(t, patience, "dnsmasq listens", func() bool {
 		conn, err := net.Dial("tcp", "127.0.0.1:53")
 		if err == nil {
