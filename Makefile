@@ -79,7 +79,7 @@ fuzz: go ## run each fuzz target for FUZZTIME
 	@tools/fuzz.sh
 
 .PHONY: up
-up: ## try it: start Consul and panteras on this host
+up: ## bring this host up: Consul, DNS and what else is installed
 	@tools/up.sh up
 
 .PHONY: down

@@ -41,7 +41,7 @@ func (b *builder) own(name, command string, p configs.Process, more ...string) D
 	args := []arg{spacedArg("--restricted", b.run(name))}
 	return Daemon{
 		Name: name, User: p.User, NOFile: p.NOFile,
-		Argv: arguments([]string{b.facts.Self, command}, args, p), Env: b.env("/", nil),
+		Argv: arguments([]string{b.facts.Self, command}, args, p), Env: b.ownEnv("/"),
 		Files: []File{{Path: b.run(name, "host"), Mode: "0600", Content: b.givenSettings() + strings.Join(more, "")}},
 		Probe: Probe{Kind: ProbeNotify},
 		Stop:  Stop{"SIGTERM", 10}, Reload: "SIGHUP", Self: true,

@@ -26,7 +26,8 @@ type Plan struct {
 	// same order.
 	Daemons []Daemon
 
-	secrets []string
+	secrets   []string
+	daemonEnv map[string]string // of the file env
 }
 
 // Daemon is one program and everything about how it runs.
@@ -130,7 +131,7 @@ type Stop struct {
 // then only be shown.
 func New(loaded *configs.Loaded, facts Facts) *Plan {
 	b := newBuilder(loaded, facts)
-	p := &Plan{Settings: loaded.Origins, secrets: b.secrets()}
+	p := &Plan{Settings: loaded.Origins, secrets: b.secrets(), daemonEnv: loaded.DaemonEnv}
 	for _, daemon := range []func(*builder) Daemon{
 		consul, zooKeeper, mesosMaster, marathon, chronos, consulTemplate, haProxy, keepalived, mesosAgent, registrator, dns, tunnel,
 	} {

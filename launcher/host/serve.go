@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -102,6 +103,7 @@ func (h *Host) serve() (stop func(), err error) {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 		defer cancel()
 		server.Close(ctx)
+		_ = os.Remove(filepath.Join(settings.RunDir, control.SocketName))
 	}, nil
 }
 
