@@ -26,6 +26,7 @@ func dns(b *builder) Daemon {
 		d.udp(a.Addr(), setting, a.Port())
 		d.Sockets = append(d.Sockets, Socket{Addr: a, TCP: true})
 	}
+	d.Overlaps = true
 	d.Capabilities = []string{"CAP_NET_BIND_SERVICE"} // for addresses that appear later
 	if a, err := netip.ParseAddrPort(metrics); err == nil && a.Port() != 0 {
 		d.tcp(a.Addr(), "METRICS_LISTEN", a.Port())

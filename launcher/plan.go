@@ -62,9 +62,11 @@ type Daemon struct {
 	// Reload is the signal that makes it read its files anew, "" if it must start anew
 	// for that.
 	Reload string
-	// Self tells that it is this program. A new process of it starts before the old one
-	// ends.
+	// Self tells that it is this program.
 	Self bool
+	// Overlaps tells that a new process of it starts before the old one ends, with the
+	// same Sockets.
+	Overlaps bool
 	// Needs are files without which its program cannot be said to be installed.
 	Needs []string
 	// Capabilities are what it may do although its User is not root, such as

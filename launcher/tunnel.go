@@ -6,6 +6,7 @@ import "net/netip"
 func tunnel(b *builder) Daemon {
 	d := b.own("tunnel", "gateway", b.Tunnel)
 	d.Run, d.Because = b.StartTunnel, b.because("START_TUNNEL", "TUNNEL_ENDPOINT")
+	d.Capabilities = []string{"CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE"}
 	d.udp(netip.Addr{}, "TUNNEL_PORT", b.TunnelPort)
 	return d
 }

@@ -82,7 +82,7 @@ func (s *Supervisor) restart(d *daemon) {
 	switch {
 	case d.run == nil:
 		s.wait(d)
-	case d.plan.Self && d.state != launcher.StateStopping:
+	case d.plan.Overlaps && d.state != launcher.StateStopping:
 		s.succeed(d)
 	default:
 		s.stop(d)

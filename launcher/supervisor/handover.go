@@ -87,7 +87,7 @@ func (s *Supervisor) restore(from *Snapshot) {
 }
 
 // resume goes on with what restore took over. The DNS server and the gateway are part
-// of this program, which may be a newer one now, so they get successors.
+// of this program, which may be a newer one now, so they start anew.
 func (s *Supervisor) resume() {
 	for _, d := range s.daemons {
 		switch {

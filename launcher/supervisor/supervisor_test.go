@@ -18,7 +18,7 @@ var (
 	consul   = launcher.Daemon{Name: "consul"}
 	template = launcher.Daemon{Name: "consul-template", After: []string{"consul"}}
 	haproxy  = launcher.Daemon{Name: "haproxy", After: []string{"consul-template"}, Patience: 15 * time.Second, Reload: "SIGUSR2"}
-	dns      = launcher.Daemon{Name: "dns", Self: true, Probe: launcher.Probe{Kind: launcher.ProbeNotify}, Reload: "SIGHUP"}
+	dns      = launcher.Daemon{Name: "dns", Self: true, Overlaps: true, Probe: launcher.Probe{Kind: launcher.ProbeNotify}, Reload: "SIGHUP"}
 	agent    = launcher.Daemon{Name: "mesos-agent", After: []string{launcher.Docker, "consul"}, TasksOutlive: true}
 )
 
