@@ -21,17 +21,17 @@ import (
 
 // witness is what a daemon sees of itself.
 type witness struct {
-	Args, Env         []string
-	UID, GID          int
-	Groups            []int
-	Effective         string // capabilities
-	NOFile            [2]uint64
-	Descriptors       []int
-	Dir               string
-	Umask             int
-	Leader            bool // of its session and group
-	Sockets           map[string]string // name: address
-	BindsLowPort      bool
+	Args, Env    []string
+	UID, GID     int
+	Groups       []int
+	Effective    string // capabilities
+	NOFile       [2]uint64
+	Descriptors  []int
+	Dir          string
+	Umask        int
+	Leader       bool              // of its session and group
+	Sockets      map[string]string // name: address
+	BindsLowPort bool
 }
 
 // bearWitness prints it as JSON.
