@@ -22,10 +22,10 @@ import (
 
 // TestMain lets the test binary play a guard, and the launcher that the guard starts.
 func TestMain(m *testing.M) {
+	Resume()
 	if os.Getenv("GUARD_PLAYS") == "" {
 		os.Exit(m.Run())
 	}
-	Resume()
 	link, guarded := Child()
 	if !guarded {
 		os.Exit(Run())
@@ -46,7 +46,7 @@ var daemons = []struct{ name, script, user string }{
 	{"double-fork", "(setsid sh -c \"sleep $1 & exit 0\" &); exit 0", ""},
 	{"no-environment", "(env -i /usr/bin/setsid /bin/sleep $1 &); exit 0", ""},
 	{"other-user", "setsid sleep $1 & wait", "nobody"},
-	{"stopped", "sleep $1 & kill -STOP $! $$", ""},
+	{"stopped", "sleep $1 & until grep -q sleep /proc/$!/comm; do :; done; kill -STOP $! $$", ""},
 }
 
 // launch is a launcher: it starts the daemons, says so, and then does what signals say.
@@ -78,17 +78,20 @@ func launch(link *Link) {
 		case syscall.SIGTERM, syscall.SIGINT:
 			os.Exit(5)
 		case syscall.SIGUSR2:
-			upgrade(link, os.Getenv("GUARD_UPGRADE"))
+			upgrade(link, signals, os.Getenv("GUARD_UPGRADE"))
 		}
 	}
 }
 
 // upgrade goes on as another program, guard first.
-func upgrade(link *Link, path string) {
+func upgrade(link *Link, signals chan os.Signal, path string) {
 	if err := link.Upgrade(context.Background(), path); err != nil {
 		fmt.Println("upgrade:", err)
 		link.Ready()
 		return
+	}
+	for len(signals) > 0 {
+		_ = syscall.Kill(os.Getppid(), (<-signals).(syscall.Signal))
 	}
 	env := append(os.Environ(), link.Env(), "GUARD_GENERATION=, upgraded")
 	fmt.Println("error:", proc.Exec(path, os.Args, env, []*os.File{link.File()}))
@@ -201,6 +204,8 @@ func child(t *testing.T, parent int) int {
 // to; that nothing is left is what counts.
 func (tr *tree) gone(t *testing.T) {
 	t.Helper()
+	began := time.Now()
+	defer func() { t.Logf("everything has ended after %v", time.Since(began)) }()
 	lab.Eventually(t, patience, "the end of everything", func() bool { return len(tr.alive()) == 0 })
 	select {
 	case <-tr.ended:

@@ -94,8 +94,9 @@ func (l *Link) Ready() {
 }
 
 // Upgrade makes the guard go on as the program at path, in the same process, or tells
-// why it does not. It then holds signals back until [Link.Ready], which the new image
-// of the launcher should call.
+// why it does not. From then on it holds signals back, until [Link.Ready], which the new
+// image of the launcher should call. A signal that has reached this image before and
+// that it will not see to can be sent to the guard again.
 func (l *Link) Upgrade(ctx context.Context, path string) error {
 	if err := check(ctx, path); err != nil {
 		return err

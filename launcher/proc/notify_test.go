@@ -148,7 +148,12 @@ func TestGarbageIsNoMessage(t *testing.T) {
 		}
 	}
 	// Descriptors that come along are closed.
-	if _, _, err := conn.WriteMsgUnix([]byte("FDSTORE=1\nSTATUS=\xff"), unix.UnixRights(int(null.Fd()), int(null.Fd())), nil); err != nil {
+	raw, err := conn.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if err := unix.Sendmsg(int(raw.Fd()), []byte("FDSTORE=1\nSTATUS=\xff"), unix.UnixRights(int(null.Fd()), int(null.Fd())), nil, 0); err != nil {
 		t.Fatal(err)
 	}
 	got := await(t, n.Messages(), "the message")

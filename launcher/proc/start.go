@@ -91,7 +91,7 @@ func startShim(spec Spec, path string, attributes *syscall.SysProcAttr) (*os.Pro
 	files = append(files, theirs)
 	env := environ(spec, map[string]string{
 		shim.EnvSync: strconv.Itoa(len(files) - 1), shim.EnvPath: path, shim.EnvDir: spec.Dir,
-		shim.EnvNames: strings.Join(names, ":"),
+		shim.EnvNames: strings.Join(names, ":"), shim.EnvFiles: strconv.Itoa(spec.NOFile),
 	})
 	child, err := os.StartProcess(self, spec.Argv, &os.ProcAttr{Files: files, Env: env, Sys: attributes})
 	if err != nil {
@@ -194,20 +194,17 @@ func interpreter(path string) string {
 	return ""
 }
 
-// limitFiles sets the limit on open files, or the highest that is allowed.
+// limitFiles raises the limit on open files, which the shim sets, if this process has
+// less itself; that takes rights which the shim may not have.
 func (r *Reaper) limitFiles(spec Spec, pid int) {
-	if spec.NOFile <= 0 {
-		return
+	want := uint64(max(0, spec.NOFile))
+	var own unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own)
+	if err == nil && own.Max < want {
+		err = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: want, Max: want}, nil)
 	}
-	want := uint64(spec.NOFile)
-	err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: want, Max: want}, nil)
-	if err == nil {
-		return
+	if err != nil {
+		r.log.Warn("cannot allow as many open files as the settings say; raise the limit of panteras itself (ulimit -Hn, LimitNOFILE=, docker run --ulimit nofile=)",
+			"daemon", spec.Name, "wanted", want, "allowed", own.Max, "error", err)
 	}
-	var now unix.Rlimit
-	if unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &now) == nil {
-		err = errors.Join(err, unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: min(want, now.Max), Max: now.Max}, nil))
-	}
-	r.log.Warn("cannot allow as many open files as the settings say; raise the limit of panteras itself (ulimit -Hn, LimitNOFILE=, docker run --ulimit nofile=)",
-		"daemon", spec.Name, "wanted", want, "allowed", now.Max, "error", err)
 }

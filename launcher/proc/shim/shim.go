@@ -26,6 +26,8 @@ const (
 	EnvDir = "PANTERAS_SHIM_DIR"
 	// EnvNames are the names of the descriptors handed over, for LISTEN_FDNAMES.
 	EnvNames = "PANTERAS_SHIM_NAMES"
+	// EnvFiles is how many files may be open; 0 leaves the limit as it is.
+	EnvFiles = "PANTERAS_SHIM_FILES"
 )
 
 // The steps that can fail. A failure is reported as "step errno".
@@ -53,12 +55,12 @@ func become(sync int) {
 	resetSignals()
 	syscall.Umask(0o022)
 
-	// The starter sets limits and the control group from outside, where it has the
-	// rights to.
+	// The starter raises limits and sets the control group from outside, where it has
+	// the rights to.
 	if n, err := ignoringEINTR(func() (int, error) { return syscall.Read(sync, make([]byte, 1)) }); n != 1 || err != nil {
 		syscall.Exit(1) // it has gone
 	}
-	keepFileLimit()
+	limitFiles()
 	if err := syscall.Chdir(dir); err != nil {
 		fail(sync, StepDir, err)
 	}
@@ -70,7 +72,7 @@ func environment(sync int) []string {
 	var env []string
 	for _, entry := range syscall.Environ() {
 		switch name, _, _ := strings.Cut(entry, "="); name {
-		case EnvSync, EnvPath, EnvDir, EnvNames:
+		case EnvSync, EnvPath, EnvDir, EnvNames, EnvFiles:
 		default:
 			env = append(env, entry)
 		}
@@ -135,11 +137,18 @@ func resetSignals() {
 	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, setMask, uintptr(unsafe.Pointer(&zero)), 0, setSize, 0, 0)
 }
 
-// keepFileLimit stops package syscall, which raises the limit of every Go program,
-// from restoring the one it found when it started: the starter has set another.
-func keepFileLimit() {
+// limitFiles sets the soft and the hard limit on open files, as far as the hard one
+// allows.
+func limitFiles() {
+	text, _ := syscall.Getenv(EnvFiles)
+	want, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || want == 0 {
+		return
+	}
 	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil && limit.Cur == limit.Max {
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil {
+		limit.Max = min(limit.Max, want)
+		limit.Cur = limit.Max
 		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 	}
 }
