@@ -31,7 +31,7 @@ func haProxy(b *builder) Daemon {
 		Argv: arguments([]string{"haproxy"}, args, b.HAProxy), Env: b.env(b.state("haproxy"), nil),
 		Files: []File{{Path: config, Mode: "0600", Content: b.haProxyConfig()}},
 		Probe: Probe{Kind: ProbeTCP, Address: netip.AddrPortFrom(b.probeAddr(), haProxyStats).String()}, After: []string{"consul-template"},
-		Stop: Stop{"SIGUSR1", 10}, Reload: "SIGUSR2",
+		Stop: Stop{"SIGUSR1", 10}, StopAgain: true, Reload: "SIGUSR2",
 		Patience: haProxyPatience,
 	}
 	d.tcp(b.ListenIP, "START_CONSUL_TEMPLATE", haProxyHTTP, haProxyStats)

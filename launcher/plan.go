@@ -59,6 +59,9 @@ type Daemon struct {
 	// ever.
 	Patience time.Duration
 	Stop     Stop
+	// StopAgain tells that the signal to stop may get lost, as HAProxy loses it while it
+	// reads its files anew, and does no harm when it comes again.
+	StopAgain bool
 	// Reload is the signal that makes it read its files anew, "" if it must start anew
 	// for that.
 	Reload string

@@ -43,10 +43,26 @@ func (s *Supervisor) end(d *daemon, r *run) *time.Timer {
 	if err := r.process.Signal(stopSignal(d.plan)); err != nil && r.exit == nil {
 		s.opts.Log.Warn("cannot signal daemon", "daemon", d.plan.Name, "pid", r.process.Pid(), "error", err)
 	}
+	if d.plan.StopAgain {
+		s.again(d, r)
+	}
 	grace := time.Duration(d.plan.Stop.GraceSeconds) * time.Second
 	return s.after(grace, func() {
 		s.opts.Log.Warn("daemon did not end in time, killing it", "daemon", d.plan.Name, "pid", r.process.Pid(), "grace", grace)
 		r.process.KillAll()
+	})
+}
+
+// stopAgain is the time between two signals to a process that may lose them.
+const stopAgain = time.Second
+
+// again repeats the signal to stop until the process has ended.
+func (s *Supervisor) again(d *daemon, r *run) {
+	s.after(stopAgain, func() {
+		if r.exit == nil {
+			_ = r.process.Signal(stopSignal(d.plan)) // what is wrong was told the first time
+			s.again(d, r)
+		}
 	})
 }
 

@@ -1,0 +1,225 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"panteras/internal/lab"
+	"panteras/launcher"
+)
+
+// aSecond is what a second is on a machine that does much else.
+const aSecond = 5 * time.Second
+
+// TestUpKilledLeavesNothing kills the launcher, and its guard, whose daemons have left
+// children of every kind behind.
+func TestUpKilledLeavesNothing(t *testing.T) {
+	t.Parallel()
+	for _, pidNamespace := range []bool{false, true} {
+		for _, victim := range []string{"launcher", "guard"} {
+			name := victim
+			if pidNamespace {
+				name += " as PID 1"
+			}
+			t.Run(name, func(t *testing.T) {
+				h := oneHost(t, append(only("marathon", "dns"), "MARATHON_USER=nobody")...)
+				h.misbehave(t, "marathon", "alone", "children")
+				if pidNamespace {
+					h.before = []string{"unshare", "--pid", "--fork", "--kill-child", "--mount-proc"}
+				}
+				h.up(t)
+				h.ready(t, "marathon", "dns")
+				network := networkOf(t)
+				if n := sleepers(network); n != 4 {
+					t.Errorf("marathon has %d children, want 4", n)
+				}
+				guard, launcher := h.guardAndLauncher(t, network)
+				lab.Eventually(t, patience, "that no zombie is left", func() bool { return zombiesOf(guard, launcher) == 0 })
+				h.must(t, "restart", "marathon")
+				if n := sleepers(network); n != 4 {
+					t.Errorf("after a restart there are %d children, want 4", n)
+				}
+				pid := map[string]int{"launcher": launcher, "guard": guard}[victim]
+				began := time.Now()
+				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+				lab.Eventually(t, aSecond, "that all processes are gone", func() bool {
+					return !slices.ContainsFunc(inNetwork(network), func(p string) bool { return !strings.Contains(p, " unshare ") })
+				})
+				t.Logf("nothing was left after %v", time.Since(began))
+				h.Wait(t, patience)
+			})
+		}
+	}
+}
+
+// sleepers counts the processes that stand-ins have left behind.
+func sleepers(network string) (n int) {
+	for _, p := range inNetwork(network) {
+		if strings.Contains(p, " sleep 1000") {
+			n++
+		}
+	}
+	return n
+}
+
+// stat is the state and the parent of a process; "" if there is none.
+func stat(pid string) (state, parent string) {
+	text, err := os.ReadFile("/proc/" + pid + "/stat")
+	if err != nil {
+		return "", ""
+	}
+	fields := strings.Fields(string(text[strings.LastIndex(string(text), ")")+1:]))
+	return fields[0], fields[1]
+}
+
+// guardAndLauncher finds the two, by their pids outside of all namespaces.
+func (h *upHost) guardAndLauncher(t *testing.T, network string) (guard, launcher int) {
+	t.Helper()
+	parents := map[string]string{}
+	for _, p := range inNetwork(network) {
+		if pid, args, _ := strings.Cut(p, " "); strings.HasPrefix(args, filepath.Join(h.bin, "panteras")+" up ") {
+			_, parents[pid] = stat(pid)
+		}
+	}
+	for pid, parent := range parents {
+		if _, ok := parents[parent]; ok {
+			launcher, _ = strconv.Atoi(pid)
+			guard, _ = strconv.Atoi(parent)
+		}
+	}
+	if len(parents) != 2 || guard == 0 {
+		t.Fatalf("guard and launcher are not among %q", inNetwork(network))
+	}
+	return guard, launcher
+}
+
+// zombiesOf counts the dead that these processes should have waited for.
+func zombiesOf(parents ...int) (n int) {
+	stats, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range stats {
+		state, parent := stat(filepath.Base(dir))
+		if pid, _ := strconv.Atoi(parent); state == "Z" && slices.Contains(parents, pid) {
+			n++
+		}
+	}
+	return n
+}
+
+// TestUpDNSKilled kills the DNS server while it is asked.
+func TestUpDNSKilled(t *testing.T) {
+	t.Parallel()
+	h := oneHost(t, only("marathon", "dns")...)
+	h.misbehave(t, "marathon", "alone")
+	h.useUpstream(t)
+	h.up(t)
+	h.ready(t, "marathon", "dns")
+	server := dnsAt("10.7.0.1")
+	load := startLoad(t, server, asker{network: "udp", names: []string{"www.example.org"}, address: "192.0.2.7"})
+	for range 2 {
+		before := h.pids()
+		lab.Eventually(t, patience, "questions", load.more(100))
+		killed := time.Now()
+		if err := syscall.Kill(before["dns"], syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		reply, err := exchange("udp", server, plainQuery("www.example.org", dns.TypeA))
+		if err != nil {
+			t.Fatalf("a question asked after the kill has no answer: %v", err)
+		}
+		wantAddress(t, reply, "192.0.2.7")
+		took := time.Since(killed)
+		t.Logf("from the kill to the answer: %v", took)
+		if took > aSecond {
+			t.Errorf("from the kill to the answer it took %v", took)
+		}
+		h.is(t, "dns", "ready anew", func(d launcher.DaemonStatus) bool { return d.Ready && d.Pid != before["dns"] })
+		if after := h.pids(); after["marathon"] != before["marathon"] {
+			t.Error("marathon had to start anew as well")
+		}
+	}
+	if d := h.status()["dns"]; d.Restarts != 2 || !strings.Contains(d.LastExit, "SIGKILL") {
+		t.Errorf("dns has restarted %d times, at last because of %q", d.Restarts, d.LastExit)
+	}
+}
+
+// useUpstream gives the host a recursor, which knows one address.
+func (h *upHost) useUpstream(t *testing.T) {
+	t.Helper()
+	upstream := scripted(t, always("192.0.2.7"))
+	h.env = append(h.env, "DNS_UPSTREAMS="+upstream.Addr.String())
+}
+
+// TestUpgrade makes the launcher become another build of itself under load.
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	h := oneHost(t, only("consul", "consul-template", "marathon", "dns")...)
+	h.misbehave(t, "marathon", "alone", "children")
+	h.useUpstream(t)
+	next := build(t, "panteras-next", "./cmd/panteras", "-ldflags=-X main.version=the-next-one")
+	h.up(t)
+	daemons := []string{"consul", "consul-template", "haproxy", "marathon", "dns"}
+	h.ready(t, daemons...)
+	network := networkOf(t)
+	guard, launcherPid := h.guardAndLauncher(t, network)
+	before := h.pids()
+	load := startLoad(t, dnsAt("10.7.0.1"),
+		asker{network: "udp", names: []string{"www.example.org"}, address: "192.0.2.7"},
+		asker{network: "udp", names: []string{"www.example.com"}, address: "192.0.2.7"},
+		asker{network: "udp", names: []string{"www.example.net"}, address: "192.0.2.7"})
+	lab.Eventually(t, patience, "questions", load.more(100))
+
+	if output, code := h.run(t, "upgrade", "/bin/true"); code != 1 || !strings.Contains(output, "/bin/true") {
+		t.Errorf("an upgrade to another program: exit code %d: %s", code, output)
+	}
+	if output := h.must(t, "upgrade", next); !strings.Contains(output, "to the-next-one (pid "+strconv.Itoa(launcherPid)+")") {
+		t.Errorf("upgrade says %q", output)
+	}
+	h.is(t, "dns", "the new program", func(d launcher.DaemonStatus) bool { return d.Ready && d.Pid != before["dns"] })
+	lab.Eventually(t, patience, "the old DNS server to end", func() bool { return !alive(before["dns"]) })
+	lab.Eventually(t, patience, "more questions", load.more(100))
+	load.stopAndCheck(t)
+	t.Logf("%d questions were all answered", load.asked.Load())
+
+	for _, name := range daemons {
+		if d := h.status()[name]; name != "dns" && d.Pid != before[name] || !d.Ready {
+			t.Errorf("%s is %s and has the pid %d, before %d", name, d.State, d.Pid, before[name])
+		}
+	}
+	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", guard)); err != nil || exe != next {
+		t.Errorf("the guard runs %s (%v), want %s", exe, err, next)
+	}
+	// What was taken over is watched, its output read, its orphans known.
+	if err := syscall.Kill(before["marathon"], syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	h.is(t, "marathon", "running anew", func(d launcher.DaemonStatus) bool { return d.Ready && d.Pid != before["marathon"] && d.Restarts == 1 })
+	if n := sleepers(network); n != 4 {
+		t.Errorf("marathon has %d children, want 4", n)
+	}
+	lab.Eventually(t, patience, "both lives of marathon in its log", func() bool {
+		return strings.Count(h.must(t, "logs", "-n", "100", "marathon"), "serving as marathon") == 2
+	})
+	if code := h.Stop(t); code != 0 {
+		t.Errorf("stopped with exit code %d", code)
+	}
+	if left := inNetwork(network); len(left) > 0 {
+		t.Errorf("processes are left: %q", left)
+	}
+}
+
+// alive tells whether a process exists that is no zombie.
+func alive(pid int) bool {
+	state, _ := stat(strconv.Itoa(pid))
+	return state != "" && state != "Z"
+}
