@@ -171,7 +171,11 @@ func heldProcesses() map[int]bool {
 func (r *Reaper) findGone() {
 	for _, p := range r.ended() {
 		// A process that forks and ends may hide its child from one look.
-		if len(r.members(p.name, p.pid)) == 0 && len(r.members(p.name, p.pid)) == 0 {
+		left := r.members(p.name, p.pid)
+		if len(left) == 0 {
+			left = r.members(p.name, p.pid)
+		}
+		if len(left) == 0 {
 			r.mu.Lock()
 			delete(r.processes, p)
 			r.mu.Unlock()
