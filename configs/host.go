@@ -27,6 +27,8 @@ type HostFacts struct {
 type Interface struct {
 	Name  string
 	Addrs []netip.Addr
+	// Networks are the addresses with the lengths of their networks, not masked.
+	Networks []netip.Prefix
 }
 
 // defaultAddr is the address of the interface with the default route, IPv4

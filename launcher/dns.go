@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"panteras/configs"
@@ -9,7 +10,7 @@ import (
 
 // dns is the DNS server of this program.
 func dns(b *builder) Daemon {
-	d := b.own("dns", "dns", b.DNS)
+	d := b.own("dns", "dns", b.DNS, configs.GroupCommon)
 	d.Run, d.Because = b.StartDNS, b.because("START_DNS")
 	for _, a := range b.DNSListen {
 		setting := "DNS_PORT"
@@ -27,26 +28,26 @@ func dns(b *builder) Daemon {
 	return d
 }
 
-// own is a daemon that is a command of this program. It cannot read the operator's
+// own is a daemon that is a command of this program and needs the groups of settings. It cannot read the operator's
 // files, which may be root's alone, so it finds the settings that were given in a
 // file of its own. Writing that anew and SIGHUP change them.
-func (b *builder) own(name, command string, p configs.Process) Daemon {
+func (b *builder) own(name, command string, p configs.Process, groups ...configs.Group) Daemon {
 	args := []arg{spacedArg("--restricted", b.run(name))}
 	return Daemon{
 		Name: name, User: p.User, NOFile: p.NOFile,
 		Argv: arguments([]string{b.facts.Self, command}, args, p), Env: b.env("/", nil),
-		Files: []File{{Path: b.run(name, "host"), Mode: "0600", Content: b.givenSettings()}},
+		Files: []File{{Path: b.run(name, "host"), Mode: "0600", Content: b.givenSettings(groups)}},
 		Probe: Probe{Kind: ProbeNotify},
 		Stop:  Stop{"SIGTERM", 10}, Reload: "SIGHUP", Self: true,
 	}
 }
 
-// givenSettings is a settings file with everything that is not a default.
-func (b *builder) givenSettings() string {
+// givenSettings is a settings file with everything of the groups that is not a default.
+func (b *builder) givenSettings(groups []configs.Group) string {
 	var text strings.Builder
 	for _, s := range configs.All() {
 		o := b.origins[s.Name]
-		if s.Group == configs.GroupCommon && s.AliasOf == "" && b.loaded.Given(s.Name) && o.Value != "" {
+		if slices.Contains(groups, s.Group) && s.AliasOf == "" && b.loaded.Given(s.Name) && o.Value != "" {
 			text.WriteString(s.Name + "=" + configs.QuoteWord(o.Value) + "\n")
 		}
 	}
