@@ -1,6 +1,10 @@
 package tunnel
 
-import "net/netip"
+import (
+	"crypto/rand"
+	"fmt"
+	"net/netip"
+)
 
 // Snapshot is all that a store held at one moment, read-only for everybody.
 type Snapshot struct {
@@ -23,6 +27,23 @@ type Cluster struct {
 	// ULA is the tunnel's IPv6 network where TUNNEL_CIDR6 names none, a /64. The
 	// zero Prefix says that nobody has used the store yet.
 	ULA netip.Prefix `json:"ula"`
+}
+
+// NewCluster makes a cluster of its own: 40 random bits after fd, as RFC 4193 has it.
+func NewCluster() Cluster {
+	raw := [16]byte{0: 0xfd}
+	rand.Read(raw[1:6]) // never fails
+	return Cluster{ULA: netip.PrefixFrom(netip.AddrFrom16(raw), ulaBits)}
+}
+
+const ulaBits = 64
+
+// Check tells what is wrong with a cluster that comes from outside.
+func (c Cluster) Check() error {
+	if a := c.ULA.Addr(); !a.Is6() || a.As16()[0] != 0xfd || c.ULA.Bits() != ulaBits || c.ULA != c.ULA.Masked() {
+		return fmt.Errorf("%s is not a unique local network (fd…/64)", c.ULA)
+	}
+	return nil
 }
 
 // Kind is a kind of entry in a store.

@@ -23,10 +23,6 @@ type Store interface {
 	Rotate(ctx context.Context, name string, key PublicKey, preshared *Preshared) (Peer, error)
 	// Remove forgets a peer and frees its addresses, which then rest for [Quarantine].
 	Remove(ctx context.Context, name string) (Peer, error)
-	// Restore keeps a peer as it is, with its addresses, as a backup has it. A peer
-	// that is there and equal is no error.
-	Restore(ctx context.Context, peer Peer) error
-
 	// Join returns what the cluster shares. The first who ever comes makes it: of
 	// the value proposed.
 	Join(ctx context.Context, proposed Cluster) (Cluster, error)
