@@ -15,46 +15,50 @@ const (
 // must not cut people off, and one that is set back must not let them in again.
 //
 // It follows the host's clock as long as that one runs. When the host's clock is
-// set, it goes on as it was; it takes the new time over after [jumpTrust], in
-// which a mistake is mended or a time server has had its way. It never goes back
-// behind a time that was given out, nor behind the floor, which is the last time
-// that was known before a restart. It belongs to one goroutine.
+// set, it goes on as it was, and takes the new time over after [jumpTrust], in
+// which a mistake is mended or a time server has had its way. It is never less
+// than the time at its beginning and what has passed since. It belongs to one
+// goroutine.
 type Clock struct {
-	latest time.Time     // given out last; never goes back
-	offset time.Duration // trusted time minus what the host's clock says
-	read   time.Time     // of the host's clock, with the monotonic one
-	steady time.Duration // how long the host's clock has run since it was set
+	read    time.Time     // of the host's clock, with the monotonic one
+	least   time.Time     // what the time is at least
+	trusted time.Time     // given out last
+	steady  time.Duration // how long the host's clock has run since it was set
 }
 
-// NewClock begins with a reading of time.Now.
+// NewClock begins with a reading of time.Now and with the floor: the last time that
+// was trusted before a restart, or the zero time.
 func NewClock(now, floor time.Time) *Clock {
-	c := &Clock{read: now, latest: now.Round(0)}
-	if floor.After(c.latest) {
-		c.latest = floor.Round(0)
+	c := &Clock{read: now, least: now.Round(0), steady: jumpTrust}
+	if floor.After(c.least) {
+		c.least = floor.Round(0)
 	}
+	c.trusted = c.least
 	return c
 }
 
 // Now takes a reading of time.Now and returns the time to judge by. jumped is how
 // far the host's clock was set since the reading before; 0 when it just ran.
 func (c *Clock) Now(now time.Time) (trusted time.Time, jumped time.Duration) {
-	// Both readings have the monotonic clock, so this is what has really passed…
-	passed := now.Sub(c.read)
-	// …and this is how far the host's clock went meanwhile.
-	walked := now.Round(0).Sub(c.read.Round(0))
+	// Both readings have the monotonic clock, so this is what has really passed,
+	// and without it this is how far the host's clock went meanwhile.
+	return c.look(now.Round(0), now.Sub(c.read), now)
+}
+
+func (c *Clock) look(wall time.Time, passed time.Duration, now time.Time) (trusted time.Time, jumped time.Duration) {
+	off := wall.Sub(c.read.Round(0)) - passed
 	c.read = now
-	if off := walked - passed; off > jump || off < -jump {
-		jumped = off
-		c.offset -= off
-		c.steady = 0
-	} else {
-		c.steady += passed
+	c.least = c.least.Add(passed)
+	c.trusted = c.trusted.Add(passed)
+	c.steady += passed
+	if off > jump || off < -jump {
+		jumped, c.steady = off, 0
 	}
-	if c.offset != 0 && c.steady >= jumpTrust {
-		c.offset = 0
+	if c.steady >= jumpTrust {
+		c.trusted = wall
 	}
-	if t := now.Round(0).Add(c.offset); t.After(c.latest) {
-		c.latest = t
+	if c.trusted.Before(c.least) {
+		c.trusted = c.least
 	}
-	return c.latest, jumped
+	return c.trusted, jumped
 }

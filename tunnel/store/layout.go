@@ -20,10 +20,10 @@ const (
 	gatewaysPrefix  = "gateways/"
 )
 
-func peerKey(name string) string           { return peersPrefix + name }
-func addressKey(a netip.Addr) string       { return addressesPrefix + a.String() }
-func publicKey(k tunnel.PublicKey) string  { return keysPrefix + k.PathName() }
-func gatewayKey(name string) string        { return gatewaysPrefix + name }
+func peerKey(name string) string          { return peersPrefix + name }
+func addressKey(a netip.Addr) string      { return addressesPrefix + a.String() }
+func publicKey(k tunnel.PublicKey) string { return keysPrefix + k.PathName() }
+func gatewayKey(name string) string       { return gatewaysPrefix + name }
 
 // claim says who has an address or a key.
 type claim struct {
