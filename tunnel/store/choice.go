@@ -37,7 +37,7 @@ func Choose(folder tunnel.Folder, setting Choice, given bool) (Choice, error) {
 		}
 		return setting, err
 	case given && known != setting:
-		return "", fmt.Errorf("TUNNEL_STORE is %s, but the peers of this host are kept in %s (%s); to move them: panteras peer export --tunnel-store %[2]s --output FILE, then panteras peer import --tunnel-store %[1]s FILE",
+		return "", fmt.Errorf("TUNNEL_STORE is %s, but the peers of this host are kept in %s (%s); to move them: panteras peer export --output FILE, then panteras peer import --tunnel-store %[1]s FILE",
 			setting, known, folder.File(choiceFile))
 	}
 	return known, nil

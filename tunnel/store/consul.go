@@ -15,11 +15,14 @@ const consulPrefix = "panteras/tunnel/"
 
 // NewConsul makes a store in Consul's KV store, which all hosts share.
 func NewConsul(client *consul.Client) *Store {
-	return &Store{kv: &consulKV{client}, now: time.Now}
+	return &Store{kv: &consulKV{client, consulPrefix}, now: time.Now}
 }
 
 // consulKV is a kv in Consul.
-type consulKV struct{ client *consul.Client }
+type consulKV struct {
+	client *consul.Client
+	prefix string
+}
 
 // consistently are the options of a read that the leader vouches for.
 func consistently(ctx context.Context) *consul.QueryOptions {
@@ -27,7 +30,7 @@ func consistently(ctx context.Context) *consul.QueryOptions {
 }
 
 func (c *consulKV) get(ctx context.Context, key string) (entry, error) {
-	pair, _, err := c.client.KV().Get(consulPrefix+key, consistently(ctx))
+	pair, _, err := c.client.KV().Get(c.prefix+key, consistently(ctx))
 	if err != nil || pair == nil {
 		return entry{}, c.failed("read", key, err)
 	}
@@ -35,17 +38,17 @@ func (c *consulKV) get(ctx context.Context, key string) (entry, error) {
 }
 
 func (c *consulKV) list(ctx context.Context, prefix string) (map[string]entry, error) {
-	pairs, _, err := c.client.KV().List(consulPrefix+prefix, consistently(ctx))
-	return entriesOf(pairs), c.failed("read", prefix, err)
+	pairs, _, err := c.client.KV().List(c.prefix+prefix, consistently(ctx))
+	return c.entries(pairs), c.failed("read", prefix, err)
 }
 
-func entriesOf(pairs consul.KVPairs) map[string]entry {
+func (c *consulKV) entries(pairs consul.KVPairs) map[string]entry {
 	entries := make(map[string]entry, len(pairs))
 	for _, p := range pairs {
 		// A key that ends with a slash is a folder that somebody made in Consul's
 		// user interface: it holds nothing.
 		if !strings.HasSuffix(p.Key, "/") {
-			entries[strings.TrimPrefix(p.Key, consulPrefix)] = entry{p.Value, p.ModifyIndex}
+			entries[strings.TrimPrefix(p.Key, c.prefix)] = entry{p.Value, p.ModifyIndex}
 		}
 	}
 	return entries
@@ -54,7 +57,7 @@ func entriesOf(pairs consul.KVPairs) map[string]entry {
 func (c *consulKV) apply(ctx context.Context, ops []op) (bool, error) {
 	var txn consul.KVTxnOps
 	for _, o := range ops {
-		key := consulPrefix + o.key
+		key := c.prefix + o.key
 		switch {
 		case o.index == 0 && o.value != nil:
 			txn = append(txn,
@@ -79,7 +82,7 @@ func (c *consulKV) apply(ctx context.Context, ops []op) (bool, error) {
 	return done, nil
 }
 
-func (c *consulKV) where(key string) string { return "Consul's " + consulPrefix + key }
+func (c *consulKV) where(key string) string { return "Consul's " + c.prefix + key }
 
 // failed says what could not be done where.
 func (c *consulKV) failed(what, key string, err error) error {

@@ -65,9 +65,9 @@ func (c *consulKV) watch(ctx context.Context, prefix string, seen func(view, err
 func (c *consulKV) ask(ctx context.Context, prefix string, index uint64) (map[string]entry, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, watchWait+watchGrace)
 	defer cancel()
-	pairs, meta, err := c.client.KV().List(consulPrefix+prefix, (&consul.QueryOptions{WaitIndex: index, WaitTime: watchWait}).WithContext(ctx))
+	pairs, meta, err := c.client.KV().List(c.prefix+prefix, (&consul.QueryOptions{WaitIndex: index, WaitTime: watchWait}).WithContext(ctx))
 	if err != nil {
 		return nil, 0, err
 	}
-	return entriesOf(pairs), max(meta.LastIndex, 1), nil
+	return c.entries(pairs), max(meta.LastIndex, 1), nil
 }
