@@ -38,7 +38,7 @@ func TestConformance(t *testing.T) {
 	node := lab.Consul(t, lab.ConsulOptions{})
 	backends := map[string]func(t *testing.T, promise string) kv{
 		"memory": func(*testing.T, string) kv { return newMemory() },
-		"file":   func(t *testing.T, _ string) kv { return &file{filepath.Join(t.TempDir(), "tunnel", "peers.json")} },
+		"file":   func(t *testing.T, _ string) kv { return newFile(filepath.Join(t.TempDir(), "tunnel", "peers.json")) },
 		"consul": func(_ *testing.T, promise string) kv { return &consulKV{node.API, promise + "/"} },
 	}
 	for name, open := range backends {

@@ -17,11 +17,18 @@ import (
 // NewFile makes a store that is one file, which everybody on the host may use at
 // once: who writes holds a lock beside it and replaces the file as a whole.
 func NewFile(path string) *Store {
-	return &Store{kv: &file{path: path}, now: time.Now}
+	return &Store{kv: newFile(path), now: time.Now}
 }
 
 // file is a kv in a file.
-type file struct{ path string }
+type file struct {
+	path string
+	// turn is held by who writes, so that only one of this process fights for the
+	// lock with other processes.
+	turn chan struct{}
+}
+
+func newFile(path string) *file { return &file{path: path, turn: make(chan struct{}, 1)} }
 
 // fileFormat is what the file says about itself.
 const (
@@ -78,6 +85,12 @@ func (f *file) list(ctx context.Context, prefix string) (map[string]entry, error
 }
 
 func (f *file) apply(ctx context.Context, ops []op) (bool, error) {
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
 	unlock, err := f.lock(ctx)
 	if err != nil {
 		return false, err
@@ -93,7 +106,7 @@ func (f *file) apply(ctx context.Context, ops []op) (bool, error) {
 // lockInterval is how long to rest between two attempts to get the lock.
 const lockInterval = 5 * time.Millisecond
 
-// lock keeps other writers out, of this process and of others.
+// lock keeps the writers of other processes out.
 func (f *file) lock(ctx context.Context) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
 		return nil, err
