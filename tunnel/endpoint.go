@@ -13,8 +13,8 @@ var (
 	domainPattern = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$`)
 )
 
-// checkEndpoint accepts host:port with a name or an address.
-func checkEndpoint(endpoint string) error {
+// CheckEndpoint accepts host:port with a name or an address.
+func CheckEndpoint(endpoint string) error {
 	host, portText, err := net.SplitHostPort(endpoint)
 	port, err2 := strconv.ParseUint(portText, 10, 16)
 	addr, notAddr := netip.ParseAddr(host)

@@ -59,7 +59,7 @@ func (g *GatewayInfo) Check() error {
 	if err := CheckGatewayName(g.Name); err != nil {
 		return err
 	}
-	if err := checkEndpoint(g.Endpoint); err != nil {
+	if err := CheckEndpoint(g.Endpoint); err != nil {
 		return err
 	}
 	if g.PublicKey == (PublicKey{}) {

@@ -221,9 +221,9 @@ func anAddressFreedInTheFutureDoesNotRestForever(t *testing.T, s *Store, clock *
 
 func manyAddAtOnce(t *testing.T, s *Store, _ *testClock) {
 	// Two stores, as two gateways or commands have them, and few addresses to
-	// fight for: 254 - 1 for the gateway.
+	// fight for: 509.
 	stores := []*Store{s, {kv: s.kv, now: s.now}}
-	narrow := []netip.Prefix{netip.MustParsePrefix("10.99.0.0/24"), network6}
+	narrow := []netip.Prefix{netip.MustParsePrefix("10.99.0.0/23"), network6}
 	const peers = 200
 	var adding sync.WaitGroup
 	errs := make(chan error, peers)
