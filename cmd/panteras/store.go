@@ -1,0 +1,38 @@
+package main
+
+import (
+	"fmt"
+
+	"panteras/configs"
+	"panteras/tunnel"
+	"panteras/tunnel/store"
+
+	consul "github.com/hashicorp/consul/api"
+)
+
+// unusedByTunnel are settings of the host that only matter to other commands.
+var unusedByTunnel = []string{"CONSUL_DNS", "DNS_MODE"}
+
+// openStore opens the store of peers that the host uses. given tells that an operator
+// named it.
+func openStore(s *configs.Settings, folder tunnel.Folder, given bool) (*store.Store, error) {
+	choice, err := store.Choose(folder, store.Choice(s.TunnelStore), given)
+	if err != nil {
+		return nil, err
+	}
+	return openChosen(s, folder, choice)
+}
+
+// openChosen opens one store or the other.
+func openChosen(s *configs.Settings, folder tunnel.Folder, choice store.Choice) (*store.Store, error) {
+	if choice == store.InFile {
+		return store.NewFile(store.FileIn(folder)), nil
+	}
+	config := consul.DefaultConfig()
+	config.Address, config.Token, config.TokenFile = s.ConsulHTTPAddr, s.ConsulHTTPToken, s.ConsulHTTPTokenFile
+	client, err := consul.NewClient(config)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use Consul at %s (CONSUL_HTTP_ADDR): %w", s.ConsulHTTPAddr, err)
+	}
+	return store.NewConsul(client), nil
+}
