@@ -38,31 +38,35 @@ func Follow(ctx context.Context, store Reader, last Snapshot, accept func(Snapsh
 	again.Stop()
 	defer again.Stop()
 	for {
-		n := news{}
+		n, confirmed := news{}, false
 		select {
 		case <-ctx.Done():
 			return
 		case n = <-arrived:
-			again.Stop()
+			if n.err == nil {
+				again.Stop() // these news are newer than those to confirm
+			}
 		case <-again.C:
 			n.snapshot, n.err = confirm(ctx, store)
+			confirmed = true
+		}
+		if n.err == nil && !confirmed {
+			if _, verdict, problems := Settle(&last, &n.snapshot); verdict == Confirm {
+				reportAll(report, problems)
+				n.snapshot, n.err = confirm(ctx, store)
+				confirmed = true
+			}
 		}
 		if n.err == nil {
 			settled, verdict, problems := Settle(&last, &n.snapshot)
-			if verdict == Confirm {
-				reportAll(report, problems)
-				if n.snapshot, n.err = confirm(ctx, store); n.err == nil {
-					settled, verdict, problems = Settle(&last, &n.snapshot)
-				}
+			reportAll(report, problems)
+			if verdict == Accept {
+				last = settled
+				accept(settled)
 			}
-			if n.err == nil {
-				reportAll(report, problems)
-				if verdict == Accept {
-					last = settled
-					accept(settled)
-				}
-				continue
-			}
+			continue
+		}
+		if confirmed {
 			// The watch has told its news and will not tell them again.
 			again.Reset(confirmRetry)
 		}
