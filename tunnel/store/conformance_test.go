@@ -20,8 +20,9 @@ import (
 
 // promises are what a store holds to, whatever it is built on.
 var promises = map[string]func(t *testing.T, s *Store, clock *testClock){
-	"a-peers-life":          aPeersLife,
-	"a-freed-address-rests": aFreedAddressRests,
+	"behaves-like-the-model": behavesLikeTheModel,
+	"a-peers-life":           aPeersLife,
+	"a-freed-address-rests":  aFreedAddressRests,
 	"an-address-freed-in-the-future-does-not-rest-forever": anAddressFreedInTheFutureDoesNotRestForever,
 	"many-add-at-once":                      manyAddAtOnce,
 	"one-of-many-with-a-name":               oneOfManyWithAName,
