@@ -1,13 +1,10 @@
 package main
 
 import (
-	"fmt"
-
 	"panteras/configs"
+	"panteras/internal/consulclient"
 	"panteras/tunnel"
 	"panteras/tunnel/store"
-
-	consul "github.com/hashicorp/consul/api"
 )
 
 // unusedByTunnel are settings of the host that only matter to other commands.
@@ -28,11 +25,9 @@ func openChosen(s *configs.Settings, folder tunnel.Folder, choice store.Choice) 
 	if choice == store.InFile {
 		return store.NewFile(store.FileIn(folder)), nil
 	}
-	config := consul.DefaultConfig()
-	config.Address, config.Token, config.TokenFile = s.ConsulHTTPAddr, s.ConsulHTTPToken, s.ConsulHTTPTokenFile
-	client, err := consul.NewClient(config)
+	client, err := consulclient.New(s)
 	if err != nil {
-		return nil, fmt.Errorf("cannot use Consul at %s (CONSUL_HTTP_ADDR): %w", s.ConsulHTTPAddr, err)
+		return nil, err
 	}
-	return store.NewConsul(client), nil
+	return store.NewConsul(client, s.ConsulHTTPAddr), nil
 }

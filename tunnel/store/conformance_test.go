@@ -40,7 +40,9 @@ func TestConformance(t *testing.T) {
 	backends := map[string]func(t *testing.T, promise string) kv{
 		"memory": func(*testing.T, string) kv { return newMemory() },
 		"file":   func(t *testing.T, _ string) kv { return newFile(filepath.Join(t.TempDir(), "tunnel", "peers.json")) },
-		"consul": func(_ *testing.T, promise string) kv { return &consulKV{node.API, promise + "/"} },
+		"consul": func(_ *testing.T, promise string) kv {
+			return &consulKV{node.API, node.HTTPAddr.String(), promise + "/"}
+		},
 	}
 	for name, open := range backends {
 		for promise, test := range promises {

@@ -2,10 +2,11 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"panteras/internal/consulclient"
 
 	consul "github.com/hashicorp/consul/api"
 )
@@ -13,14 +14,16 @@ import (
 // consulPrefix is under which everything lies in Consul's KV store.
 const consulPrefix = "panteras/tunnel/"
 
-// NewConsul makes a store in Consul's KV store, which all hosts share.
-func NewConsul(client *consul.Client) *Store {
-	return &Store{kv: &consulKV{client, consulPrefix}, now: time.Now}
+// NewConsul makes a store in Consul's KV store, which all hosts share. addr is where
+// the client asks, for messages.
+func NewConsul(client *consul.Client, addr string) *Store {
+	return &Store{kv: &consulKV{client, addr, consulPrefix}, now: time.Now}
 }
 
 // consulKV is a kv in Consul.
 type consulKV struct {
 	client *consul.Client
+	addr   string
 	prefix string
 }
 
@@ -76,7 +79,7 @@ func (c *consulKV) apply(ctx context.Context, ops []op) (bool, error) {
 	for _, e := range response.Errors {
 		// Everything but a version that is not the one wanted is an error.
 		if !strings.Contains(e.What, "stale") && !strings.Contains(e.What, "exists") {
-			return false, c.failed("write", ops[0].key, errors.New(e.What))
+			return false, fmt.Errorf("cannot write %s: the Consul at %s refuses: %s", c.where(ops[0].key), c.addr, e.What)
 		}
 	}
 	return done, nil
@@ -89,5 +92,5 @@ func (c *consulKV) failed(what, key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("cannot %s %s: %w", what, c.where(key), err)
+	return fmt.Errorf("cannot %s %s: %w", what, c.where(key), consulclient.Explain(err, c.addr))
 }

@@ -65,7 +65,7 @@ const patience = 30 * time.Second
 func TestAGatewayThroughConsulsTroubles(t *testing.T) {
 	t.Parallel()
 	node := lab.Consul(t, lab.ConsulOptions{})
-	s := NewConsul(node.API)
+	s := NewConsul(node.API, node.HTTPAddr.String())
 	if _, err := s.Join(t.Context(), tunnel.NewCluster()); err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestATokenThatSeesNothing(t *testing.T) {
 	t.Parallel()
 	const management = "11111111-2222-3333-4444-555555555555"
 	node := lab.Consul(t, lab.ConsulOptions{ManagementToken: management})
-	s := NewConsul(node.API)
+	s := NewConsul(node.API, node.HTTPAddr.String())
 	if _, err := s.Join(t.Context(), tunnel.NewCluster()); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func TestATokenThatSeesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limited := NewConsul(client)
+	limited := NewConsul(client, node.HTTPAddr.String())
 	f := follow(t, limited)
 	lab.Eventually(t, patience, "the peer in force", func() bool { return f.names() == "alice" })
 	policy.Rules = `key_prefix "something/else/" { policy = "read" }`
@@ -190,7 +190,7 @@ func TestImportOfManyPeers(t *testing.T) {
 	for i := range uint64(peers) {
 		b.Peers = append(b.Peers, tunnel.Peer{Name: fmt.Sprint("peer", i), PublicKey: newKey(), Addresses: []netip.Addr{at(network4, 2+i), at(network6, 2+i)}})
 	}
-	s := NewConsul(node.API)
+	s := NewConsul(node.API, node.HTTPAddr.String())
 	if n, err := s.Import(t.Context(), b); err != nil || n != peers {
 		t.Fatalf("imported %d, %v", n, err)
 	}
