@@ -19,6 +19,9 @@ table() {
 		test  ip                     iproute2
 		test  ss                     iproute2
 		test  setsid                 util-linux
+		test  unshare                util-linux
+		test  wg-quick               wireguard-tools
+		test  zbarimg                zbar-tools
 		test  java                   default-jre-headless
 		test  /usr/share/java/zookeeper.jar zookeeper
 		test  systemd-analyze        systemd

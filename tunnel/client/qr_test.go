@@ -32,7 +32,7 @@ func decode(t *testing.T, picture []byte) string {
 }
 
 func TestQRCodesSayWhatTheFileSays(t *testing.T) {
-	for _, system := range []System{Linux, MacOS, Windows, Mobile} {
+	for _, system := range []System{Linux, Mobile} { // the longest and the shortest
 		files, err := Render(system, testPeer(t), testGateway(t), key(t, privateText), key(t, presharedText))
 		if err != nil {
 			t.Fatal(err)

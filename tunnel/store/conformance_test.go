@@ -348,7 +348,7 @@ func watchTellsEveryState(t *testing.T, s *Store, _ *testClock) {
 	await := func(what string, ok func(*tunnel.Snapshot) bool) {
 		t.Helper()
 		// A gateway has a second; machines of tests are slow.
-		deadline := time.After(20 * time.Second)
+		deadline := time.After(patience)
 		for {
 			select {
 			case snap := <-seen:

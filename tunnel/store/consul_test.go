@@ -59,7 +59,7 @@ func (f *follower) said(piece string) bool {
 	return strings.Contains(strings.Join(f.problems, "\n"), piece)
 }
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // What a gateway has in force, through everything that befalls Consul.
 func TestAGatewayThroughConsulsTroubles(t *testing.T) {

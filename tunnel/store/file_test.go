@@ -78,7 +78,7 @@ func TestWatchOfAFileThatBreaks(t *testing.T) {
 	defer func() { cancel(); <-done }()
 	await := func(want string) {
 		t.Helper()
-		timeout := time.After(20 * time.Second)
+		timeout := time.After(patience)
 		for {
 			select {
 			case got := <-events:
@@ -146,13 +146,13 @@ func TestKilledWhileWriting(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "peers.json")
 	s, before := NewFile(path), 0
-	for range 5 {
+	for range 3 {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledWhileWriting$")
 		cmd.Env = append(os.Environ(), role+"="+path)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		lab.Eventually(t, 30*time.Second, "the other process to add peers", func() bool { return len(mustRead(t, s).Peers) >= before+3 })
+		lab.Eventually(t, patience, "the other process to add peers", func() bool { return len(mustRead(t, s).Peers) >= before+3 })
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		snap := mustRead(t, s)
