@@ -13,7 +13,7 @@ var interfaceName = codec[string]{
 	name: "name",
 	parse: func(text string) (string, error) {
 		if !interfaceText.MatchString(text) {
-			return "", errors.New("must be the name of a network interface: at most 15 letters, digits and - _ .")
+			return "", errors.New("must be the name of a network interface: at most 15 letters, digits, dots, - and _")
 		}
 		return text, nil
 	},
