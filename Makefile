@@ -55,7 +55,7 @@ deps: ## install the packages that tests need (Debian, Ubuntu), if any is missin
 # They belong in files that begin with `//go:build !race`: a skip is a failure in CI.
 .PHONY: test
 test: deps tools build ## run every test
-	go run ./tools/gotest -race -timeout 20m ./...
+	go run ./tools/gotest -race -timeout 40m ./...
 	go run ./tools/gotest -run Allocs -timeout 5m ./dnsserver
 
 .PHONY: lint
@@ -79,7 +79,7 @@ fuzz: go ## run each fuzz target for FUZZTIME
 	@tools/fuzz.sh
 
 .PHONY: up
-up: ## try it: start Consul and panteras on this host
+up: ## bring this host up: Consul, DNS and what else is installed
 	@tools/up.sh up
 
 .PHONY: down

@@ -48,6 +48,9 @@ var dialled = codec[string]{
 	format: plain,
 }
 
+// LongestSocket is how many bytes the path of a Unix socket may have.
+const LongestSocket = 107
+
 // metricsSocket begins a METRICS_LISTEN that is a Unix socket.
 const metricsSocket = "unix:"
 
@@ -68,7 +71,7 @@ var metricsListen = codec[string]{
 			return "", nil
 		}
 		if path, ok := strings.CutPrefix(text, metricsSocket); ok {
-			if !strings.HasPrefix(path, "/") || len(path) > 107 {
+			if !strings.HasPrefix(path, "/") || len(path) > LongestSocket {
 				return "", errors.New("must name a socket by its full path, of at most 107 bytes: unix:/path")
 			}
 			return text, nil

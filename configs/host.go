@@ -31,6 +31,15 @@ type Interface struct {
 	Networks []netip.Prefix
 }
 
+// Addrs are the addresses of all interfaces.
+func (h HostFacts) Addrs() []netip.Addr {
+	var list []netip.Addr
+	for _, i := range h.Interfaces {
+		list = append(list, i.Addrs...)
+	}
+	return list
+}
+
 // defaultAddr is the address of the interface with the default route, IPv4
 // first; the zero Addr when there is none.
 func (h HostFacts) defaultAddr() netip.Addr {

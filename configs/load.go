@@ -36,6 +36,8 @@ type Loaded struct {
 	// Findings are everything that was found wrong: the errors that Load returned,
 	// then warnings about what has no effect or should be written otherwise.
 	Findings []Finding
+	// DaemonEnv are the variables of the file env, which are for daemons only.
+	DaemonEnv map[string]string
 	// Dir is the folder that was read, whether it exists or not.
 	Dir string
 }
@@ -116,8 +118,12 @@ func Load(src Sources) (*Loaded, error) {
 	}
 	parser := newFileParser(environ)
 	var files []layer
+	var daemonEnv map[string]string
 	if err == nil {
 		files = readFiles(dir, parser)
+		var bad []error
+		daemonEnv, bad = readDaemonEnv(dir)
+		parser.problems = append(parser.problems, bad...)
 	}
 	problems = append(problems, parser.problems...)
 
@@ -127,10 +133,11 @@ func Load(src Sources) (*Loaded, error) {
 	problems = append(problems, r.problems...)
 
 	return &Loaded{
-		Settings: r.Settings,
-		Origins:  r.origins(),
-		Findings: findingsOf(problems, append(unknownKeys(files, parser.used), r.warnings...)),
-		Dir:      dir,
+		Settings:  r.Settings,
+		DaemonEnv: daemonEnv,
+		Origins:   r.origins(),
+		Findings:  findingsOf(problems, append(unknownKeys(files, parser.used), r.warnings...)),
+		Dir:       dir,
 	}, errors.Join(problems...)
 }
 

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"panteras/dnsserver/listen"
+	"panteras/internal/holder"
 )
 
 // binder keeps the listening sockets in step with the settings and with the addresses of the host. Its methods are called with Server.mu held.
@@ -35,14 +36,13 @@ func (b *binder) start() error {
 				return err
 			}
 		}
-		return nil
 	}
 	return b.sync()
 }
 
 // sync binds what should be bound and is not, and gives up what should not be; with an error, it gives up nothing.
 func (b *binder) sync() error {
-	if len(b.srv.inherited) > 0 {
+	if len(b.srv.inherited) > 0 && !held(b.srv.inherited) {
 		return nil // whoever opened the sockets decides about them
 	}
 	maps.DeleteFunc(b.spread, func(a netip.AddrPort, _ bool) bool { return !slices.Contains(b.srv.settings.DNSListen, a) })
@@ -154,7 +154,7 @@ func (b *binder) bind(a netip.AddrPort) error {
 
 // ours says whether nothing keeps an address from being bound but what we listen on.
 func (b *binder) ours(e *listen.InUseError) bool {
-	return len(e.Holders) > 0 && !slices.ContainsFunc(e.Holders, func(h listen.Holder) bool {
+	return len(e.Holders) > 0 && !slices.ContainsFunc(e.Holders, func(h holder.Holder) bool {
 		return h.PID != os.Getpid() || !slices.Contains(b.bound, h.Addr)
 	})
 }

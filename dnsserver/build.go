@@ -18,6 +18,7 @@ type facts struct {
 	hosts     []byte
 	recursors []netip.AddrPort // of resolv.conf
 	file      string           // that they were read from
+	gone      string           // the file that should tell of them and is not there any more; those of before count
 	inherited []netip.AddrPort // sockets handed to the process, which stand instead of DNS_LISTEN
 	// foreign says whether another process listens on exactly this address; nil: no.
 	foreign func(netip.AddrPort) bool

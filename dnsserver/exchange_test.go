@@ -105,13 +105,21 @@ func TestIdsAndPortsAreSpread(t *testing.T) {
 	r := newRig(t, nil)
 	c := r.client()
 	ids, ports := map[uint16]bool{}, map[string]bool{}
+	last, follow := uint16(0), 0
 	for i := range 400 {
 		c.ask(fmt.Sprintf("n%d.example.", i), dns.TypeA, 0)
 		r.step()
 		q := r.rec.want()
 		ids[q.Id], ports[fmt.Sprint(q.from)] = true, true
+		if q.Id-last < 100 { // one in 655 by chance
+			follow++
+		}
+		last = q.Id
 		q.reply(0)
 		r.step()
+	}
+	if follow > 20 {
+		t.Errorf("%d of 400 ids follow the one before: they can be guessed", follow)
 	}
 	if len(ids) < 390 || len(ports) != localSockets { // the recursor of this test runs on this host
 		t.Errorf("%d ids and %d ports for 400 queries", len(ids), len(ports))

@@ -14,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"panteras/dnsserver/listen"
+	"panteras/internal/holder"
 )
 
 // pollInterval is how often the watched files are compared. Polling sees a file that is replaced, mounted over or behind a link, which inotify does not.
@@ -25,8 +26,14 @@ func readFacts(before facts) facts {
 	if b, err := os.ReadFile(hostsFile); err == nil || errors.Is(err, fs.ErrNotExist) {
 		f.hosts = b
 	}
-	if servers, file, err := readRecursors(os.ReadFile); err == nil {
+	servers, file, err := readRecursors(os.ReadFile)
+	switch {
+	case err == nil:
 		f.recursors, f.file = servers, file
+	case f.file == "": // at the start there is no before
+		f.file = file
+	case errors.Is(err, fs.ErrNotExist):
+		f.gone = file
 	}
 	if addrs, err := listen.HostAddresses(); err == nil {
 		f.own = map[netip.Addr]bool{}
@@ -43,7 +50,7 @@ func (f *facts) emptied(before *facts) bool {
 }
 
 func heldByAnother(a netip.AddrPort) bool {
-	return slices.ContainsFunc(listen.FindHolders(a, "udp"), func(h listen.Holder) bool {
+	return slices.ContainsFunc(holder.Find(a, "udp"), func(h holder.Holder) bool {
 		return h.Addr == a && h.PID != os.Getpid()
 	})
 }
@@ -64,6 +71,7 @@ func (s *Server) watch(ctx context.Context) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	var emptySince time.Time
+	var gone string
 	for {
 		force := false
 		select {
@@ -91,6 +99,11 @@ func (s *Server) watch(ctx context.Context) {
 		recursors := s.settings.DNSUpstreams == nil && !slices.Equal(now.recursors, before.recursors)
 		force = force || s.binder.vacant()
 		s.mu.Unlock()
+		if now.gone != gone {
+			if gone = now.gone; gone != "" {
+				s.log.Warn("the file that names the recursors is gone, or is a link to nowhere; those that it named last stay in use", "file", gone)
+			}
+		}
 		if same && !force {
 			continue
 		}

@@ -83,6 +83,7 @@ func TestReadRecursors(t *testing.T) {
 		{"systemd-resolved", map[string]string{resolvConf: "nameserver 127.0.0.53", resolvSystemd: "nameserver 192.0.2.3"}, "[192.0.2.3:53] /run/systemd/resolve/resolv.conf"},
 		{"systemd-resolved in the copy", map[string]string{resolvCopy: "nameserver 127.0.0.54", resolvSystemd: "nameserver 192.0.2.3"}, "[192.0.2.3:53] /run/systemd/resolve/resolv.conf"},
 		{"a stub and no file of its own", map[string]string{resolvConf: "nameserver 127.0.0.53\nnameserver 192.0.2.4"}, "[192.0.2.4:53] /etc/resolv.conf"},
+		{"a stub without a file, and nobody else", map[string]string{resolvConf: "nameserver 127.0.0.53"}, "[] /run/systemd/resolve/resolv.conf"},
 		{"the stub in its own file", map[string]string{resolvConf: "nameserver 127.0.0.53", resolvSystemd: "nameserver 127.0.0.53\nnameserver 192.0.2.3"}, "[192.0.2.3:53] /run/systemd/resolve/resolv.conf"},
 	} {
 		servers, file, _ := readRecursors(func(path string) ([]byte, error) {

@@ -95,6 +95,7 @@ func TestOverloadOfEqualQuestions(t *testing.T) {
 func TestAllQueriesEndWithoutAnUpstream(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
+	r.neverDown()
 	c := r.client()
 	var asked []*dns.Msg
 	for i := range 50 {

@@ -19,7 +19,7 @@ const (
 var stubs = map[netip.Addr]bool{netip.MustParseAddr("127.0.0.53"): true, netip.MustParseAddr("127.0.0.54"): true}
 
 // readRecursors finds the recursors of the host, and says which file told. read is os.ReadFile. An error means that nothing is known of them now: a file
-// that is there could not be read.
+// that is there could not be read, or the one that should tell is not there (fs.ErrNotExist).
 func readRecursors(read func(string) ([]byte, error)) (servers []netip.AddrPort, file string, err error) {
 	for _, file = range []string{resolvCopy, resolvConf} {
 		b, err := read(file)
@@ -34,15 +34,16 @@ func readRecursors(read func(string) ([]byte, error)) (servers []netip.AddrPort,
 			return servers, file, nil
 		}
 		b, err = read(resolvSystemd)
+		others := withoutStub(servers)
 		switch {
-		case errors.Is(err, fs.ErrNotExist):
-			return withoutStub(servers), file, nil
+		case errors.Is(err, fs.ErrNotExist) && len(others) > 0:
+			return others, file, nil
 		case err != nil:
 			return nil, resolvSystemd, err
 		}
 		return withoutStub(parseResolvConf(b)), resolvSystemd, nil
 	}
-	return nil, resolvConf, nil
+	return nil, resolvConf, fs.ErrNotExist
 }
 
 func hasStub(servers []netip.AddrPort) bool {

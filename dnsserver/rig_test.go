@@ -115,6 +115,13 @@ func (r *rig) pass(d time.Duration) {
 	r.step()
 }
 
+// neverDown keeps probes from deciding that a silent server is down: they take the world's time, of which a busy machine may need more than the rig's.
+func (r *rig) neverDown() {
+	for u := range r.w.cfg.servers {
+		u.Close()
+	}
+}
+
 // idle fails the test unless everything that queries hold while they are on their way was given back.
 func (r *rig) idle() {
 	r.t.Helper()

@@ -151,6 +151,9 @@ func (s *Server) Reload(settings *configs.Settings) error {
 func (s *Server) look() facts {
 	f := readFacts(s.facts)
 	for _, i := range s.inherited {
+		if i.Name == HeldName {
+			continue
+		}
 		f.inherited = append(f.inherited, i.Addr)
 	}
 	return f

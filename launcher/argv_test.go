@@ -128,7 +128,7 @@ func TestZooKeeperConfig(t *testing.T) {
 func TestOwnDaemonsGetTheSettingsThatWereGiven(t *testing.T) {
 	p := goodPlan(t, "DNS_PORT=5353", "DNS_ROUTES=corp=10.1.1.1 lab=10.1.1.2", "HAPROXY_ADD_DOMAIN=.my.example", "MASTER=true", "START_DNSMASQ=yes")
 	d := daemonOf(t, p, "dns")
-	want := "HAPROXY_ADD_DOMAIN=my.example\nDNS_PORT=5353\nDNS_ROUTES='corp=10.1.1.1:53 lab=10.1.1.2:53'\n"
+	want := "HAPROXY_ADD_DOMAIN=my.example\nDNS_PORT=5353\nDNS_ROUTES='corp=10.1.1.1:53 lab=10.1.1.2:53'\nMETRICS_LISTEN=unix:/run/panteras/dns/metrics.sock\n"
 	if got := fileOf(t, d, "/run/panteras/dns/host"); got != want {
 		t.Errorf("the file holds\n%s\nwant\n%s", got, want)
 	}
@@ -143,12 +143,27 @@ func TestOwnDaemonsGetTheSettingsThatWereGiven(t *testing.T) {
 	}
 }
 
+func TestTheLauncherServesTheMetricsOfItsOwnDaemons(t *testing.T) {
+	long := "/run/" + strings.Repeat("x", 100)
+	for _, test := range []struct{ setting, metrics, line string }{
+		{"DNS_PORT=53", "unix:/run/panteras/dns/metrics.sock", "METRICS_LISTEN=unix:/run/panteras/dns/metrics.sock\n"},
+		{"METRICS_LISTEN=127.0.0.1:9154", "127.0.0.1:9154", "METRICS_LISTEN=127.0.0.1:9154\n"},
+		{"METRICS_LISTEN=off", "", ""},
+		{"RUN_DIR=" + long, "off", "METRICS_LISTEN=off\n"},
+	} {
+		d := daemonOf(t, goodPlan(t, test.setting), "dns")
+		if got := fileOf(t, d, "host"); d.Metrics != test.metrics || strings.Count(got, "METRICS_LISTEN") > 1 || !strings.Contains(got, test.line) {
+			t.Errorf("%s: metrics at %q, settings:\n%s", test.setting, d.Metrics, got)
+		}
+	}
+}
+
 func TestRegistry(t *testing.T) {
 	for address, want := range map[string]string{
 		"10.0.0.5:8500": "consul://10.0.0.5:8500", "http://c:8500": "consul://c:8500", "https://c:8501": "consul-tls://c:8501",
 		"unix:///run/consul.sock": "consul-unix:///run/consul.sock",
 	} {
-		if got := registry(address); got != want {
+		if got := registry(address, false); got != want {
 			t.Errorf("registry(%q) = %q, want %q", address, got, want)
 		}
 	}

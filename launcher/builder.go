@@ -43,19 +43,43 @@ func (b *builder) because(names ...string) string {
 	return fmt.Sprintf("%s=%s (%s)", name, o.Shown(), o.Origin)
 }
 
-// env is an environment: what every daemon has, and more.
+// env is the environment of somebody else's program: what an operator gives to all
+// daemons, and what this one must have.
 func (b *builder) env(home string, more map[string]string) map[string]string {
-	env := map[string]string{
-		"HOME": home,
-		"LANG": "C.UTF-8",
-		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	env := maps.Clone(b.loaded.DaemonEnv)
+	if env == nil {
+		env = map[string]string{}
 	}
+	maps.Copy(env, b.ownEnv(home))
 	for name, value := range more {
 		if value != "" {
 			env[name] = value
 		}
 	}
 	return env
+}
+
+// ownEnv is what every daemon has, and all that a command of this program has: its
+// settings are in a file.
+func (b *builder) ownEnv(home string) map[string]string {
+	return map[string]string{
+		"HOME": home,
+		"LANG": "C.UTF-8",
+		"PATH": b.searchPath(),
+	}
+}
+
+// systemPath is where programs are looked for.
+const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// searchPath is where a daemon's program is looked for: where the system has programs,
+// and beside this one.
+func (b *builder) searchPath() string {
+	own := path.Dir(b.facts.Self)
+	if !path.IsAbs(own) || slices.Contains(strings.Split(systemPath, ":"), own) {
+		return systemPath
+	}
+	return systemPath + ":" + own
 }
 
 // state and run are the daemon's folders for what it keeps and for what is made for it.
@@ -105,12 +129,21 @@ func (b *builder) zooKeeperList() string {
 	return strings.Join(texts, ",")
 }
 
+// shortestSecret is how long a value of the file env must be to be looked for in texts:
+// nobody knows which are secret, and "true" is everywhere.
+const shortestSecret = 8
+
 // secrets are all values that may not be shown, as they are and as files quote them.
 func (b *builder) secrets() []string {
 	var list []string
 	for _, o := range b.loaded.Origins {
 		if o.Secret && o.Value != "" {
 			list = append(list, o.Value, configs.QuoteWord(o.Value))
+		}
+	}
+	for _, value := range b.loaded.DaemonEnv {
+		if len(value) >= shortestSecret {
+			list = append(list, value)
 		}
 	}
 	if key := encryptKey(b.Consul.Params); key != "" {
@@ -121,7 +154,9 @@ func (b *builder) secrets() []string {
 	return slices.Compact(list)
 }
 
-// mask hides secrets in a text.
+// Mask hides secrets in a text.
+func (p *Plan) Mask(text string) string { return p.mask(text) }
+
 func (p *Plan) mask(text string) string {
 	for _, secret := range p.secrets {
 		text = strings.ReplaceAll(text, secret, configs.Masked)
@@ -139,6 +174,9 @@ func (p *Plan) masked(d Daemon) Daemon {
 	d.Env = maps.Clone(d.Env)
 	for name, value := range d.Env {
 		d.Env[name] = p.mask(value)
+		if given, ok := p.daemonEnv[name]; ok && given == value {
+			d.Env[name] = configs.Masked // it may be a secret
+		}
 	}
 	d.Files = slices.Clone(d.Files)
 	for i := range d.Files {

@@ -53,6 +53,8 @@ func consul(b *builder) Daemon {
 		args = append(args, bareArg("-ui"))
 	}
 	args = append(args, joinedArg("-dns-port", strconv.Itoa(consulDNS)))
+	// It would tell its makers about this host.
+	args = append(args, arg{name: "hcl", text: []string{"-hcl=disable_update_check = true"}, repeats: true})
 	if b.LogFormat == configs.LogFormatJSON {
 		args = append(args, bareArg("-log-json"))
 	}

@@ -1,5 +1,10 @@
 package launcher
 
+import (
+	"strconv"
+	"strings"
+)
+
 // consulTemplate renders templates of the operator's, which CONSUL_TEMPLATE_PARAMS
 // name.
 func consulTemplate(b *builder) Daemon {
@@ -11,6 +16,7 @@ func consulTemplate(b *builder) Daemon {
 	if b.ConsulHTTPTokenFile != "" {
 		args = append(args, joinedArg("-consul-token-file", b.ConsulHTTPTokenFile))
 	}
+	args = append(args, b.consulTemplateTLS()...)
 	return Daemon{
 		Name: "consul-template", Run: b.StartConsulTemplate, Because: b.because("START_CONSUL_TEMPLATE", "EDGE", "SLAVE"),
 		User: b.ConsulTemplate.User, NOFile: b.ConsulTemplate.NOFile,
@@ -28,4 +34,33 @@ func (b *builder) consulToken() string {
 		return ""
 	}
 	return b.ConsulHTTPToken
+}
+
+// consulTemplateTLS are its options where Consul's API is asked over TLS.
+func (b *builder) consulTemplateTLS() []arg {
+	if !b.consulOverTLS() {
+		return nil
+	}
+	args := []arg{bareArg("-consul-ssl"), joinedArg("-consul-ssl-verify", strconv.FormatBool(b.ConsulHTTPSSLVerify))}
+	for _, option := range []struct{ name, value string }{
+		{"-consul-ssl-ca-cert", b.ConsulCACert},
+		{"-consul-ssl-ca-path", b.ConsulCAPath},
+		{"-consul-ssl-cert", b.ConsulClientCert},
+		{"-consul-ssl-key", b.ConsulClientKey},
+		{"-consul-ssl-server-name", b.ConsulTLSServerName},
+	} {
+		if option.value != "" {
+			args = append(args, joinedArg(option.name, option.value))
+		}
+	}
+	return args
+}
+
+// consulOverTLS tells how Consul's API is asked: the scheme of its address says so, and
+// CONSUL_HTTP_SSL where there is none.
+func (b *builder) consulOverTLS() bool {
+	if strings.Contains(b.ConsulHTTPAddr, "://") {
+		return strings.HasPrefix(b.ConsulHTTPAddr, "https://")
+	}
+	return b.ConsulHTTPSSL
 }

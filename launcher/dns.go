@@ -10,7 +10,13 @@ import (
 
 // dns is the DNS server of this program.
 func dns(b *builder) Daemon {
-	d := b.own("dns", "dns", b.DNS, configs.GroupCommon)
+	metrics, more := b.MetricsListen, []string(nil)
+	if !b.loaded.Given("METRICS_LISTEN") {
+		metrics = b.metricsSocket("dns")
+		more = []string{"METRICS_LISTEN=" + configs.QuoteWord(metrics) + "\n"}
+	}
+	d := b.own("dns", "dns", b.DNS, []configs.Group{configs.GroupCommon}, more...)
+	d.Metrics = metrics
 	d.Run, d.Because = b.StartDNS, b.because("START_DNS")
 	for _, a := range b.DNSListen {
 		setting := "DNS_PORT"
@@ -22,24 +28,35 @@ func dns(b *builder) Daemon {
 		d.Sockets = append(d.Sockets, Socket{Addr: a, TCP: true})
 	}
 	d.Capabilities = []string{"CAP_NET_BIND_SERVICE"} // for addresses that appear later
-	if a, err := netip.ParseAddrPort(b.MetricsListen); err == nil && a.Port() != 0 {
+	if a, err := netip.ParseAddrPort(metrics); err == nil && a.Port() != 0 {
 		d.tcp(a.Addr(), "METRICS_LISTEN", a.Port())
 	}
 	return d
 }
 
-// own is a daemon that is a command of this program and needs the groups of settings. It cannot read the operator's
-// files, which may be root's alone, so it finds the settings that were given in a
-// file of its own. Writing that anew and SIGHUP change them.
-func (b *builder) own(name, command string, p configs.Process, groups ...configs.Group) Daemon {
+// own is a daemon that is a command of this program and needs groups of settings. It
+// cannot read the operator's files, which may be root's alone, so it finds the settings
+// that were given in a file of its own, and behind them those that the launcher gives it,
+// a line each. Writing that anew and SIGHUP change them.
+func (b *builder) own(name, command string, p configs.Process, groups []configs.Group, more ...string) Daemon {
 	args := []arg{spacedArg("--restricted", b.run(name))}
 	return Daemon{
 		Name: name, User: p.User, NOFile: p.NOFile,
-		Argv: arguments([]string{b.facts.Self, command}, args, p), Env: b.env("/", nil),
-		Files: []File{{Path: b.run(name, "host"), Mode: "0600", Content: b.givenSettings(groups)}},
+		Argv: arguments([]string{b.facts.Self, command}, args, p), Env: b.ownEnv("/"),
+		Files: []File{{Path: b.run(name, "host"), Mode: "0600", Content: b.givenSettings(groups) + strings.Join(more, "")}},
 		Probe: Probe{Kind: ProbeNotify},
 		Stop:  Stop{"SIGTERM", 10}, Reload: "SIGHUP", Self: true,
 	}
+}
+
+// metricsSocket is where a daemon that is this program has its metrics for the launcher,
+// which serves those of all: METRICS_LISTEN with its one default is for one alone. It is
+// off where RUN_DIR leaves no room for a socket.
+func (b *builder) metricsSocket(name string) string {
+	if path := b.run(name, "metrics.sock"); len(path) <= configs.LongestSocket {
+		return "unix:" + path
+	}
+	return "off"
 }
 
 // givenSettings is a settings file with everything of the groups that is not a default.

@@ -42,7 +42,7 @@ func (c *checker) checkPorts() {
 
 // clash blames the setting that was given, or else the one that is easier to change.
 func (c *checker) clash(guilty, other taken, all []taken) {
-	if !c.loaded.Given(guilty.setting) && (c.loaded.Given(other.setting) || other.setting == "METRICS_LISTEN") {
+	if !c.loaded.Given(guilty.setting) && c.loaded.Given(other.setting) {
 		guilty, other = other, guilty
 	}
 	usual := map[string]uint16{"STATUS_LISTEN": 9000, "METRICS_LISTEN": 9153, "DNS_PORT": 53, "DNS_LISTEN": 53, "ZOOKEEPER_HOSTS": 2181, "TUNNEL_PORT": 51820}

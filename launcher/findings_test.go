@@ -56,7 +56,6 @@ func TestFindings(t *testing.T) {
 
 		{"status page on Chronos' port", "error", "STATUS_LISTEN", []string{"STATUS_LISTEN=127.0.0.1:4400"}, `STATUS_LISTEN="127.0.0.1:4400" makes the status page take TCP port 4400, which chronos takes as well; set STATUS_LISTEN=127.0.0.1:9000`},
 		{"metrics on the status page", "error", "METRICS_LISTEN", []string{"METRICS_LISTEN=127.0.0.1:9000"}, "which the status page takes as well; set METRICS_LISTEN=127.0.0.1:9153"},
-		{"status page on the metrics' default", "error", "STATUS_LISTEN", []string{"STATUS_LISTEN=127.0.0.1:9153"}, "which dns takes as well; set STATUS_LISTEN=127.0.0.1:9000"},
 		{"names on HAProxy's port", "error", "DNS_PORT", []string{"DNS_PORT=80"}, "makes dns take TCP port 80, which haproxy takes as well; set DNS_PORT=53"},
 		{"names on a port of Consul", "error", "DNS_LISTEN", []string{"DNS_LISTEN=10.0.0.5:8301"}, "which consul takes as well; set DNS_LISTEN=10.0.0.5:53"},
 		{"Marathon on ZooKeeper's port", "error", "MARATHON_PARAMS", []string{"MARATHON_PARAMS=--http_port 2181"}, "give marathon another port in MARATHON_PARAMS, such as 2182"},
@@ -105,7 +104,7 @@ func TestWhatIsNoFinding(t *testing.T) {
 		{"STATUS_LISTEN=127.0.0.1:4400", "CHRONOS_PARAMS=--http_port 4401"},            // moved away
 		{"STATUS_LISTEN=127.0.0.1:4400", "CHRONOS_APP_PARAMS=--http_address 10.0.0.5"}, // who knows
 		{"TUNNEL_PORT=53"}, // no gateway here
-		{"METRICS_LISTEN=off", "STATUS_LISTEN=127.0.0.1:9153"},
+		{"STATUS_LISTEN=127.0.0.1:9153"},
 		{"MARATHON_USER=1000"},
 	} {
 		if p := planEnv(t, environ...); len(p.Findings) > 0 {

@@ -4,8 +4,10 @@ import "strconv"
 
 const (
 	mesosAgentPort = 5051
-	dockerSocket   = "/var/run/docker.sock"
 )
+
+// DockerSocket is where Docker is spoken to.
+const DockerSocket = "/var/run/docker.sock"
 
 // mesosAgent is the Mesos agent. SIGTERM ends it and leaves its tasks running for the
 // next one to find; SIGUSR1 would take the host out of service.
@@ -19,7 +21,7 @@ func mesosAgent(b *builder) Daemon {
 		joinedArg("--hostname", b.FQDN),
 		joinedArg("--port", strconv.Itoa(mesosAgentPort)),
 		joinedArg("--containerizers", "docker,mesos"),
-		joinedArg("--docker_socket", dockerSocket),
+		joinedArg("--docker_socket", DockerSocket),
 		joinedArg("--executor_registration_timeout", "5mins"),
 		joinedArg("--systemd_enable_support", "false"),
 	}

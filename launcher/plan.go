@@ -26,7 +26,8 @@ type Plan struct {
 	// same order.
 	Daemons []Daemon
 
-	secrets []string
+	secrets   []string
+	daemonEnv map[string]string // of the file env
 }
 
 // Daemon is one program and everything about how it runs.
@@ -61,6 +62,8 @@ type Daemon struct {
 	// Self tells that it is this program. A new process of it starts before the old one
 	// ends.
 	Self bool
+	// Needs are files without which its program cannot be said to be installed.
+	Needs []string
 	// Capabilities are what it may do although its User is not root, such as
 	// CAP_NET_ADMIN.
 	Capabilities []string
@@ -69,6 +72,10 @@ type Daemon struct {
 	// TasksOutlive tells that processes which it leaves behind are tasks that its
 	// successor finds again.
 	TasksOutlive bool
+
+	// Metrics is where a daemon that is this program has metrics of its own, written as
+	// METRICS_LISTEN is; "" for others.
+	Metrics string
 
 	ports []port
 }
@@ -124,7 +131,7 @@ type Stop struct {
 // then only be shown.
 func New(loaded *configs.Loaded, facts Facts) *Plan {
 	b := newBuilder(loaded, facts)
-	p := &Plan{Settings: loaded.Origins, secrets: b.secrets()}
+	p := &Plan{Settings: loaded.Origins, secrets: b.secrets(), daemonEnv: loaded.DaemonEnv}
 	for _, daemon := range []func(*builder) Daemon{
 		consul, zooKeeper, mesosMaster, marathon, chronos, consulTemplate, haProxy, keepalived, mesosAgent, registrator, dns, tunnel,
 	} {

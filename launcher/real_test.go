@@ -27,7 +27,8 @@ func built(t *testing.T, name string) string {
 // themselves list.
 func TestRealProgramsKnowTheirFlags(t *testing.T) {
 	plan := goodPlan(t, "CONSUL_DOMAIN=corp.example", "CONSUL_HOSTS=c1 c2 c3", "CONSUL_WAN_HOSTS=c9", "LOG_FORMAT=json",
-		"CONSUL_PARAMS=-encrypt 5Hsg7", "CONSUL_HTTP_TOKEN_FILE=/x", "START_REGISTRATOR=false")
+		"CONSUL_PARAMS=-encrypt 5Hsg7", "CONSUL_HTTP_TOKEN_FILE=/x", "START_REGISTRATOR=false",
+		"CONSUL_HTTP_SSL=true", "CONSUL_CACERT=/a", "CONSUL_CAPATH=/b", "CONSUL_CLIENT_CERT=/c", "CONSUL_CLIENT_KEY=/d", "CONSUL_TLS_SERVER_NAME=e")
 	for name, help := range map[string][]string{"consul": {"agent", "-h"}, "consul-template": {"-h"}} {
 		// Help comes with an exit code of its own, so only the text counts.
 		text, _ := exec.Command(built(t, name), help...).CombinedOutput()

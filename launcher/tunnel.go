@@ -8,7 +8,7 @@ import (
 
 // tunnel is the gateway of this program.
 func tunnel(b *builder) Daemon {
-	d := b.own("tunnel", "gateway", b.Tunnel, configs.GroupCommon, configs.GroupTunnel)
+	d := b.own("tunnel", "gateway", b.Tunnel, []configs.Group{configs.GroupCommon, configs.GroupTunnel})
 	d.Run, d.Because = b.StartTunnel, b.because("START_TUNNEL", "TUNNEL_ENDPOINT")
 	d.udp(netip.Addr{}, "TUNNEL_PORT", b.TunnelPort)
 	return d

@@ -16,7 +16,9 @@ const (
 
 // zooKeeperJars are where Debian puts them. The first one names all that it needs but
 // those for its log, which goes nowhere without the others.
-const zooKeeperJars = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-log4j12.jar:/usr/share/java/log4j-1.2.jar"
+const zooKeeperJars = zooKeeperJar + ":/usr/share/java/slf4j-log4j12.jar:/usr/share/java/log4j-1.2.jar"
+
+const zooKeeperJar = "/usr/share/java/zookeeper.jar"
 
 // zooKeeperLog sends the log to the console, where the launcher takes it.
 const zooKeeperLog = `log4j.rootLogger=INFO, CONSOLE
@@ -51,6 +53,9 @@ func zooKeeper(b *builder) Daemon {
 		Argv: arguments([]string{"java"}, args, b.ZooKeeper), Env: b.env(b.state("zookeeper"), nil), Files: files,
 		Probe: Probe{Kind: ProbeZooKeeper, Address: netip.AddrPortFrom(b.probeAddr(), client).String()},
 		Stop:  Stop{"SIGTERM", 10},
+	}
+	if len(b.ZooKeeper.AppParams) == 0 {
+		d.Needs = []string{zooKeeperJar}
 	}
 	d.tcp(b.ListenIP, "ZOOKEEPER_HOSTS", client)
 	if b.ZooKeeperID > 0 {

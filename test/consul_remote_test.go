@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -59,6 +60,8 @@ func aloneInANetwork(t *testing.T) bool {
 		linkUp(t, "lo")
 		return true
 	}
+	// The kernel takes the thread that started a program for its parent (Pdeathsig): this one must not end before the test does.
+	runtime.LockOSThread()
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), mark+"="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}

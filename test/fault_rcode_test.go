@@ -24,13 +24,13 @@ func TestOtherServerOnBadCode(t *testing.T) {
 					d := startDNSD(t, to(v.flag, bad, good))
 					wantAddress(t, d.ask(t, network, ednsQuery(v.name, dns.TypeA)), trueAddress)
 				})
-				if bad.Asked(v.name, dns.TypeA) != 2 {
+				if bad.Asked(v.name, dns.TypeA) < 2 {
 					t.Error("the bad server was not asked first")
 				}
 				also := scripted(t, rcodeOnly(rcode))
 				d := startDNSD(t, to(v.flag, bad, also))
 				wantRcode(t, d.ask(t, "udp", ednsQuery("no."+v.name, dns.TypeA)), rcode)
-				if also.Asked("no."+v.name, dns.TypeA) != 1 {
+				if also.Asked("no."+v.name, dns.TypeA) == 0 {
 					t.Error("the other server was not asked")
 				}
 			})

@@ -52,6 +52,12 @@ func theVeryNextAnswerIsNew(t *testing.T, version string, changes int) {
 		}
 		q := question{name, dns.TypeA, shapes[i/2%2]}
 		got := mustAsk(t, f.Addr, q)
+		for range 50 {
+			if got.Rcode != dns.RcodeServerFailure {
+				break
+			}
+			got = mustAsk(t, f.Addr, q) // a machine that stood still: no answer of Consul's, so neither old nor new
+		}
 		if fresh(got, want) {
 			continue
 		}

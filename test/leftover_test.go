@@ -12,7 +12,7 @@ import (
 )
 
 // TestMain looks, when all is done, for what tests must not leave behind: processes,
-// mounts, named network namespaces, and files where temporary ones are.
+// mounts, and files where temporary ones are.
 func TestMain(m *testing.M) {
 	temp, err := os.MkdirTemp("", "panteras-test-")
 	if err == nil {
@@ -60,8 +60,6 @@ func leftovers() (found []string) {
 			found = append(found, "process: "+strings.TrimSpace(string(stat)[:strings.Index(string(stat), ") ")+1]))
 		}
 	}
-	namespaces, _ := filepath.Glob("/run/netns/*")
-	found = append(found, namespaces...)
 	mounts, _ := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(mounts)) {
 		if strings.Contains(line, os.TempDir()) {

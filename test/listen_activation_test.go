@@ -12,18 +12,20 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"panteras/internal/lab"
 )
 
 // activated starts the server with sockets as a service manager hands them over:
 // descriptors from 3 on, meant for the very process that finds its own id in
 // LISTEN_PID.
-func activated(t testing.TB, sockets []*os.File, env []string, flags ...string) *program {
+func activated(t testing.TB, sockets []*os.File, env []string, flags ...string) *lab.Process {
 	t.Helper()
 	shell := `export LISTEN_PID=$$; exec "$0" dns --metrics-listen=off "$@"`
 	cmd := exec.Command("/bin/sh", append([]string{"-c", shell, panterasPath(t)}, flags...)...)
 	cmd.Env = append(append([]string{"LISTEN_FDS=" + string(rune('0'+len(sockets)))}, dnsdEnv...), env...)
-	cmd.ExtraFiles = sockets
-	return runProgram(t, cmd)
+	cmd.ExtraFiles, cmd.Dir = sockets, t.TempDir()
+	return lab.Start(t, cmd)
 }
 
 // handOver opens both sockets of an address and gives our own descriptors away.
@@ -105,7 +107,7 @@ func TestSocketActivation(t *testing.T) {
 		t.Error("DNS_LISTEN is listened on as well")
 	}
 
-	p.signal(syscall.SIGHUP)
+	p.Signal(syscall.SIGHUP)
 	if got := next(); !strings.Contains(got, "RELOADING=1") || !strings.Contains(got, "MONOTONIC_USEC=") {
 		t.Errorf("state %q at a reload, want RELOADING=1 and the time", got)
 	}
@@ -113,11 +115,11 @@ func TestSocketActivation(t *testing.T) {
 		t.Errorf("state %q after a reload, want READY=1", got)
 	}
 	both()
-	p.signal(syscall.SIGTERM)
+	p.Signal(syscall.SIGTERM)
 	if got := next(); got != "STOPPING=1" {
 		t.Errorf("state %q at SIGTERM, want STOPPING=1", got)
 	}
-	if code := p.exitCode(t); code != 0 {
+	if code := p.Wait(t, patience); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	// The manager's own descriptors live on: another run takes over from here.
@@ -137,8 +139,8 @@ func TestSocketActivationRefuses(t *testing.T) {
 	}
 	defer file.Close()
 	p := activated(t, []*os.File{file}, nil, "--consul-dns="+unusedServer(t).String())
-	if code := p.exitCode(t); code == 0 || !strings.Contains(p.output(), "descriptor") {
-		t.Errorf("exit code %d, output:\n%s", code, p.output())
+	if code := p.Wait(t, patience); code == 0 || !strings.Contains(p.Stderr(), "descriptor") {
+		t.Errorf("exit code %d, output:\n%s", code, p.Stderr())
 	}
 }
 
@@ -147,7 +149,7 @@ func TestSocketActivationOwnSocket(t *testing.T) {
 	t.Parallel()
 	addr := loopback4(t)
 	p := activated(t, handOver(t, addr), nil, "--dns-upstreams="+addr.String(), "--consul-dns="+unusedServer(t).String())
-	if code := p.exitCode(t); code != 2 || !strings.Contains(p.output(), addr.String()) {
-		t.Errorf("exit code %d, want 2, output:\n%s", code, p.output())
+	if code := p.Wait(t, patience); code != 2 || !strings.Contains(p.Stderr(), addr.String()) {
+		t.Errorf("exit code %d, want 2, output:\n%s", code, p.Stderr())
 	}
 }

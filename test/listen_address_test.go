@@ -103,10 +103,10 @@ func TestPortWithoutTheRight(t *testing.T) {
 	t.Parallel()
 	ownNetwork(t)
 	cmd := exec.Command("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service", panterasPath(t), "dns", "--metrics-listen=off")
-	cmd.Env = dnsdEnv
-	p := runProgram(t, cmd)
-	if code := p.exitCode(t); code != 1 || !strings.Contains(p.output(), "CAP_NET_BIND_SERVICE") || !strings.Contains(p.output(), ":53") {
-		t.Errorf("exit code %d, want 1, output:\n%s", code, p.output())
+	cmd.Env, cmd.Dir = dnsdEnv, t.TempDir()
+	p := lab.Start(t, cmd)
+	if code := p.Wait(t, patience); code != 1 || !strings.Contains(p.Stderr(), "CAP_NET_BIND_SERVICE") || !strings.Contains(p.Stderr(), ":53") {
+		t.Errorf("exit code %d, want 1, output:\n%s", code, p.Stderr())
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -21,7 +20,7 @@ func TestADeadLogReaderDoesNoHarm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(lab.Root(t), "bin", "panteras"), "dns", "--dns-listen="+addr.String(), "--metrics-listen=off", "--log-queries=on",
+	cmd := exec.Command(panterasPath(t), "dns", "--dns-listen="+addr.String(), "--metrics-listen=off", "--log-queries=on",
 		to("--consul-dns", recursor), to("--dns-upstreams", recursor))
 	cmd.Env, cmd.Stderr, cmd.Dir = dnsdEnv, w, t.TempDir()
 	if err := cmd.Start(); err != nil {

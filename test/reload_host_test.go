@@ -3,6 +3,7 @@ package test
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -82,6 +83,46 @@ func TestHostFilesUnderLoad(t *testing.T) {
 	put(t, filepath.Join(etc, "resolv.conf.orig"), "nameserver 10.9.0.1\n")
 	put(t, filepath.Join(etc, "resolv.conf"), "nameserver 127.0.0.1\n")
 	lab.Eventually(t, patience, "the copy of resolv.conf to be used", now("www.example.org", "192.0.2.1"))
+}
+
+// A resolv.conf that is gone, as one is that links into the folder of a service that was
+// stopped, leaves the recursors that it named; the log says so, and the next file counts.
+func TestResolvConfIsGone(t *testing.T) {
+	t.Parallel()
+	ownNetwork(t)
+	addAddress(t, "net0", "10.9.0.1/24")
+	addAddress(t, "net0", "10.9.0.2/24")
+	etc := ownEtc(t, map[string]string{"resolv.conf": "nameserver 10.9.0.1\n"})
+	recursorOn(t, "10.9.0.1", "192.0.2.1")
+	recursorOn(t, "10.9.0.2", "192.0.2.2")
+	d := startDNSD(t)
+	load := startLoad(t, d.addr, asker{network: "udp", names: []string{"www.example.org"}, address: "192.0.2.1"},
+		asker{network: "tcp", names: []string{"www.example.org"}, address: "192.0.2.1"})
+	resolv := filepath.Join(etc, "resolv.conf")
+	if err := os.Remove(resolv); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("../run/nowhere/resolv.conf", resolv); err != nil {
+		t.Fatal(err)
+	}
+	lab.Eventually(t, patience, "the log to say so", func() bool { return strings.Contains(d.Stderr(), "is a link to nowhere") })
+	for i := range 3 { // each time it has looked at the files again
+		name, address := fmt.Sprintf("printer%d", i), fmt.Sprintf("10.1.1.%d", i+1)
+		put(t, filepath.Join(etc, "hosts"), address+" "+name+"\n")
+		lab.Eventually(t, patience, "the name in the hosts file", func() bool {
+			reply, err := exchange("udp", d.addr, ednsQuery(name, dns.TypeA))
+			return err == nil && hasAddress(reply, address) == nil
+		})
+	}
+	load.stopAndCheck(t)
+	put(t, resolv, "nameserver 10.9.0.2\n")
+	lab.Eventually(t, patience, "the recursor to change", func() bool {
+		reply, err := exchange("udp", d.addr, ednsQuery("www.example.org", dns.TypeA))
+		return err == nil && hasAddress(reply, "192.0.2.2") == nil
+	})
+	if n := strings.Count(d.Stderr(), "is a link to nowhere"); n != 1 {
+		t.Errorf("the log says it %d times", n)
+	}
 }
 
 // A resolv.conf that names only ourselves leaves Consul's names and those of the

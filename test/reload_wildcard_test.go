@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 
@@ -33,4 +34,42 @@ func TestReloadToTheWildcardAndBack(t *testing.T) {
 	if strings.Contains(d.Stderr(), "another server") {
 		t.Errorf("our own socket is called another server's:\n%s", d.Stderr())
 	}
+}
+
+// Queries that came in through an address which is given up are answered all the same,
+// and from there.
+func TestReloadListenKeepsQueriesInFlight(t *testing.T) {
+	t.Parallel()
+	answer := make(chan struct{})
+	recursor := scripted(t, func(attempt) []lab.Action {
+		return append([]lab.Action{lab.Until(answer)}, answerWith(trueAddress)...)
+	})
+	d, replace := startRestricted(t, "DNS_LISTEN=0.0.0.0:PORT\n", to("--dns-upstreams", recursor))
+	udp, tcp := dial(t, "udp", d.addr), dial(t, "tcp", d.addr)
+	const queries = 20
+	for i := range queries {
+		write(t, udp, pack(t, ednsQuery(fmt.Sprintf("u%d.example.org", i), dns.TypeA)))
+		write(t, tcp, pack(t, ednsQuery(fmt.Sprintf("t%d.example.org", i), dns.TypeA)))
+	}
+	for i := range queries {
+		for _, network := range []string{"u", "t"} {
+			name := fmt.Sprintf("%s%d.example.org", network, i)
+			lab.Eventually(t, patience, name+" to be on its way", func() bool { return recursor.Asked(name, dns.TypeA) > 0 })
+		}
+	}
+	replace("DNS_LISTEN=" + loopback4(t).String())
+	d.reload(t, reloaded)
+	close(answer)
+	for range queries {
+		wantAddress(t, unpack(t, read(t, udp)), trueAddress)
+		wantAddress(t, unpack(t, read(t, tcp)), trueAddress)
+	}
+	// Until then the address is ours; with the last answer it is free for others.
+	lab.Eventually(t, patience, "the address to be free", func() bool {
+		conn, err := net.ListenPacket("udp", d.addr.String())
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
 }

@@ -71,11 +71,15 @@ func TestHalfClosedClient(t *testing.T) {
 		for range 10 {
 			wantAddress(t, unpack(t, read(t, conn)), trueAddress)
 		}
+		_ = conn.SetReadDeadline(time.Now().Add(notIdle))
 		if _, err := tryRead(conn); !errors.Is(err, io.EOF) {
 			t.Errorf("want the end of the connection, got: %v", err)
 		}
 	})
 }
+
+// notIdle is how soon a connection is closed that is not merely idle: those end after 10 s.
+const notIdle = 8 * time.Second
 
 // ended waits until the server has closed a connection.
 func ended(t testing.TB, conn net.Conn, within time.Duration) {
@@ -106,7 +110,7 @@ func TestBadFrames(t *testing.T) {
 			if _, err := conn.Write(frame); err != nil {
 				t.Fatal(err)
 			}
-			ended(t, conn, patience)
+			ended(t, conn, notIdle)
 		})
 	}
 	conn := dial(t, "tcp", d.addr)
@@ -210,8 +214,12 @@ func TestConnectionsOfOneClient(t *testing.T) {
 		write(t, conn, pack(t, ednsQuery("node-7", dns.TypeA)))
 		wantAddress(t, unpack(t, read(t, conn)), "10.0.0.5")
 	}
-	for range 10 {
-		ended(t, dial(t, "tcp", d.addr), patience)
+	const more = 10
+	for range more {
+		ended(t, dial(t, "tcp", d.addr), notIdle)
+	}
+	if n := d.metric(t, "panteras_dns_dropped_total", `reason="connections"`); n < more {
+		t.Errorf("%v connections counted as one too many, want %d", n, more)
 	}
 	other := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}, Timeout: patience}
 	conn, err := other.Dial("tcp", d.addr.String())

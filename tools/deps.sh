@@ -24,6 +24,7 @@ table() {
 		test  zbarimg                zbar-tools
 		test  java                   default-jre-headless
 		test  /usr/share/java/zookeeper.jar zookeeper
+		test  nft                    nftables
 		test  systemd-analyze        systemd
 		lint  shellcheck             shellcheck
 	END

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -119,21 +117,14 @@ func notify(state string) { _, _ = daemon.SdNotify(false, state) }
 
 // serveMetrics serves Prometheus where METRICS_LISTEN says.
 func serveMetrics(listen string, server *dnsserver.Server) (closeAll func(), err error) {
-	network, address := configs.MetricsAddress(listen)
-	if address == "" {
+	if listen == "" {
 		return func() {}, nil
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(server, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	if network == "unix" {
-		// The socket of a process that was killed is in the way.
-		if info, err := os.Lstat(address); err == nil && info.Mode()&fs.ModeSocket != 0 {
-			_ = os.Remove(address)
-		}
-	}
-	l, err := net.Listen(network, address)
+	l, err := listenMetrics(listen)
 	if err != nil {
 		return nil, err
 	}

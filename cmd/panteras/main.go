@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"panteras/launcher/guard"
 )
 
 // The exit codes of every command.
@@ -20,6 +22,7 @@ const (
 )
 
 func main() {
+	guard.Resume()
 	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
@@ -32,6 +35,9 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 	err := root.ExecuteContext(context.Background())
 	if err == nil {
 		return exitDone
+	}
+	if code := exitCode(0); errors.As(err, &code) {
+		return int(code)
 	}
 	printError(stderr, err)
 	if usage := (*usageError)(nil); errors.As(err, &usage) {

@@ -12,7 +12,7 @@ func TestPlanForPeople(t *testing.T) {
 		t.Fatalf("exit code %d, stderr: %s", got.code, got.stderr)
 	}
 	for _, piece := range []string{
-		"DAEMON           RUNS  USER", "haproxy          no    root    -", "SLAVE=false (restricted/host:1)",
+		"DAEMON           RUNS  USER", "haproxy          no    root ", "SLAVE=false (restricted/host:1)",
 		"argv  consul agent -server -bootstrap-expect=1 -node=", "/run/panteras/zookeeper/zoo.cfg (0600)",
 	} {
 		if !strings.Contains(got.stdout, piece) {

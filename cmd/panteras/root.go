@@ -26,6 +26,7 @@ type app struct {
 
 // commands makes the subcommands, in the order of the help text.
 var commands = []func(*app) *cobra.Command{
+	newUpCommand,
 	newPlanCommand,
 	newStatusCommand,
 	newStartCommand,
@@ -36,6 +37,8 @@ var commands = []func(*app) *cobra.Command{
 	newUpgradeCommand,
 	newDNSCommand,
 	newPeerCommand,
+	newDoctorCommand,
+	newExportCommand,
 	newSettingsCommand,
 	newVersionCommand,
 }

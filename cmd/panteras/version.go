@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"panteras/launcher/host"
+
 	"github.com/spf13/cobra"
 )
 
@@ -19,6 +21,8 @@ type versionInfo struct {
 	Modified bool   `json:"modified,omitempty"` // there were changes beside the commit
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
+	// HandOver is the version of what a launcher leaves to the next in an upgrade.
+	HandOver int `json:"hand_over"`
 }
 
 func readVersion() versionInfo {
@@ -33,6 +37,7 @@ func describeBuild(version string, build *debug.BuildInfo) versionInfo {
 		Version:  version,
 		Go:       runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH,
+		HandOver: host.HandOverVersion,
 	}
 	if build != nil {
 		for _, setting := range build.Settings {

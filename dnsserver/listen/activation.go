@@ -53,6 +53,7 @@ func adopt(f *os.File, at func(netip.AddrPort) *Sockets) error {
 			return fmt.Errorf("a listener on %s, wanted a TCP one", l.Addr().Network())
 		}
 		s := at(unmapped(tcp.AddrPort()))
+		s.Name = f.Name()
 		if s.TCP != nil {
 			l.Close()
 			return fmt.Errorf("a second TCP listener for %s", s.Addr)
@@ -75,6 +76,7 @@ func adopt(f *os.File, at func(netip.AddrPort) *Sockets) error {
 			return err
 		}
 		s := at(unmapped(a))
+		s.Name = f.Name()
 		s.UDP = append(s.UDP, own)
 	default:
 		return fmt.Errorf("a socket of type %d, wanted a datagram or a stream one", typ)

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"panteras/dnsserver/sock"
+	"panteras/internal/holder"
 )
 
 // clientBuffer takes a burst of some thousand queries while the worker is busy.
@@ -26,7 +27,9 @@ type Sockets struct {
 	UDP []int
 	// Shared says that a descriptor is read by several readers.
 	Shared bool
-	TCP    net.Listener
+	// Name is what the sockets were called by who handed them over, "" if nobody did.
+	Name string
+	TCP  net.Listener
 }
 
 // Close closes what was not taken over.
@@ -39,11 +42,29 @@ func (s *Sockets) Close() {
 	}
 }
 
+// Files are the sockets as files, for another process. s is used up.
+func (s *Sockets) Files() ([]*os.File, error) {
+	defer s.Close()
+	var files []*os.File
+	if s.TCP != nil {
+		f, err := s.TCP.(*net.TCPListener).File()
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	for _, fd := range s.UDP {
+		files = append(files, os.NewFile(uintptr(fd), s.Addr.String()))
+	}
+	s.UDP = nil
+	return files, nil
+}
+
 // InUseError says that an address is taken, and by whom.
 type InUseError struct {
 	Addr    netip.AddrPort
 	Network string // udp or tcp
-	Holders []Holder
+	Holders []holder.Holder
 }
 
 func (e *InUseError) Error() string {
@@ -216,7 +237,7 @@ func tune(fd int, addr netip.Addr) error {
 func explain(addr netip.AddrPort, network string, err error) error {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
-		return &InUseError{addr, network, FindHolders(addr, network)}
+		return &InUseError{addr, network, holder.Find(addr, network)}
 	case errors.Is(err, unix.EADDRNOTAVAIL):
 		return &NotHereError{addr}
 	case errors.Is(err, unix.EACCES), errors.Is(err, os.ErrPermission):

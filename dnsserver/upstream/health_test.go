@@ -121,6 +121,20 @@ func TestAProbeNeedsItsOwnAnswer(t *testing.T) {
 	}
 }
 
+// A server on the other side of the world takes longer to answer than it takes to the next probe.
+func TestAFarServerIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	server := lab.NewUpstream(t, lab.Script(lab.Delay(4*probeInterval), lab.Reply()))
+	u := newUpstream(t, server.Addr)
+	for range 3 {
+		u.Refused()
+	}
+	if !u.Down() {
+		t.Fatal("not down")
+	}
+	lab.Eventually(t, patience, "a late answer to bring the server back", func() bool { return !u.Down() })
+}
+
 func TestCloseEndsTheProber(t *testing.T) {
 	t.Parallel()
 	u := newUpstream(t, silent(t, nil).Addr)

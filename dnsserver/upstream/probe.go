@@ -8,10 +8,13 @@ import (
 	"panteras/dnsserver/wire"
 )
 
-// A probe is sent every probeInterval. A suspected server that has not answered the first one within probePatience is down.
+// A probe is sent every probeInterval. A suspected server that has not answered any within probePatience is down: a host under load may leave a server
+// that lives without the processor for some of that time.
 const (
 	probeInterval = 150 * time.Millisecond
-	probePatience = 300 * time.Millisecond
+	probePatience = time.Second
+	// probesOpen is how many probes may still be answered: those of the last 3 s, for a server that is far away, or slow.
+	probesOpen = int(3 * time.Second / probeInterval)
 )
 
 // startProbe runs one prober until the server answers; a second call while it runs does nothing.
@@ -34,16 +37,25 @@ func (u *Upstream) runProbe() {
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
 	answered := make(chan struct{}, 1)
+	var open []net.Conn
+	defer func() {
+		for _, conn := range open {
+			conn.Close()
+		}
+	}()
 	for {
-		conn := u.sendProbe(answered)
+		if len(open) == probesOpen {
+			open[0].Close()
+			open = open[1:]
+		}
+		if conn := u.sendProbe(answered); conn != nil {
+			open = append(open, conn)
+		}
 		select {
 		case <-u.ctx.Done():
 		case <-tick.C:
 		case <-answered:
 			u.setUp()
-		}
-		if conn != nil {
-			conn.Close()
 		}
 		u.mu.Lock()
 		if u.ctx.Err() != nil || state(u.state.Load()) == up {

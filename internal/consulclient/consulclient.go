@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"time"
@@ -81,6 +82,10 @@ func Explain(err error, addr string) error {
 	if !errors.As(err, &status) {
 		if errors.Is(err, context.DeadlineExceeded) {
 			return fmt.Errorf("the Consul at %s does not answer in time", addr)
+		}
+		// The request that it names says no more than the address.
+		if outer := (*url.Error)(nil); errors.As(err, &outer) {
+			err = outer.Err
 		}
 		return fmt.Errorf("cannot reach Consul at %s: %w", addr, err)
 	}

@@ -15,7 +15,7 @@ import (
 
 // leaderTimeout is how long a Consul server may take from its start until it
 // leads; two seconds are usual, and CI machines are slow.
-const leaderTimeout = 30 * time.Second
+const leaderTimeout = 2 * time.Minute
 
 // ConsulOptions says which Consul to run. The zero value is a good one.
 type ConsulOptions struct {

@@ -52,7 +52,7 @@ func tryDnsmasq(t testing.TB, path string, args []string) *DnsmasqServer {
 		own = append(own, "--user=root", "--group=root") // stay who we are: temporary folders are ours
 	}
 	d := &DnsmasqServer{Process: start(t, command{path: path, args: append(own, args...), dir: t.TempDir()}), Addr: addr}
-	poll(5*time.Second, func() bool {
+	poll(30*time.Second, func() bool {
 		return d.ended() || answers(addr)
 	})
 	if portTaken(d.Process) {

@@ -15,7 +15,7 @@ type PanterasOptions struct {
 
 	ReadyLine *regexp.Regexp // wait until stderr has a match
 	ReadyDNS  netip.AddrPort // wait until this port answers a DNS query over UDP
-	Timeout   time.Duration  // for becoming ready; 10 s if not set
+	Timeout   time.Duration  // for becoming ready; 30 s if not set
 }
 
 // Panteras runs the binary that `make build` made, and returns when it is
@@ -33,7 +33,7 @@ func launch(t testing.TB, path string, o PanterasOptions) *Process {
 		o.Dir = t.TempDir()
 	}
 	if o.Timeout == 0 {
-		o.Timeout = 10 * time.Second
+		o.Timeout = 30 * time.Second
 	}
 	if o.Env == nil {
 		o.Env = []string{} // nil would mean: inherit

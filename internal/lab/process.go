@@ -13,7 +13,7 @@ import (
 )
 
 // stopTimeout is how long Stop gives a process to end after SIGTERM.
-const stopTimeout = 10 * time.Second
+const stopTimeout = 30 * time.Second
 
 // Process is a program that runs beside a test.
 type Process struct {
@@ -32,12 +32,20 @@ type command struct {
 	dir  string
 }
 
-// start runs a program until the test is over at the latest; it is killed then,
-// and its output is logged if the test failed.
+// start runs a program until the test is over at the latest.
 func start(t testing.TB, c command) *Process {
 	t.Helper()
-	p := &Process{name: filepath.Base(c.path), cmd: exec.Command(c.path, c.args...), done: make(chan struct{})}
-	p.cmd.Env, p.cmd.Dir = c.env, c.dir
+	cmd := exec.Command(c.path, c.args...)
+	cmd.Env, cmd.Dir = c.env, c.dir
+	return Start(t, cmd)
+}
+
+// Start runs a command that a test made itself, where the other helpers cannot do
+// what it needs: descriptors and rights other than ours. It is killed when the test is
+// over at the latest, and its output, which is collected, is logged if the test failed.
+func Start(t testing.TB, cmd *exec.Cmd) *Process {
+	t.Helper()
+	p := &Process{name: filepath.Base(cmd.Path), cmd: cmd, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	// Should the test die without cleaning up (a panic, a timeout), the kernel
 	// ends the program. A grandchild that holds the output open cannot make
@@ -45,7 +53,7 @@ func start(t testing.TB, c command) *Process {
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	p.cmd.WaitDelay = 5 * time.Second
 	if err := onOwnThread(p.cmd.Start, func() { <-p.done }); err != nil {
-		t.Fatalf("cannot start %s: %v", c.path, err)
+		t.Fatalf("cannot start %s: %v", cmd.Path, err)
 	}
 	go func() {
 		defer close(p.done)
@@ -54,7 +62,7 @@ func start(t testing.TB, c command) *Process {
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
-			t.Logf("%s %s (pid %d): %v\n%s%s", p.name, strings.Join(c.args, " "), p.Pid(), p.cmd.ProcessState, p.Stdout(), p.Stderr())
+			t.Logf("%s %s (pid %d): %v\n%s%s", p.name, strings.Join(cmd.Args[1:], " "), p.Pid(), p.cmd.ProcessState, p.Stdout(), p.Stderr())
 		}
 	})
 	return p

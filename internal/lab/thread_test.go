@@ -25,12 +25,12 @@ func TestAProcessOutlivesTheThreadThatStartedIt(t *testing.T) {
 			}
 		})
 	}
-	Eventually(t, 10*time.Second, "the end of the thread", func() bool {
+	Eventually(t, time.Minute, "the end of the thread", func() bool {
 		_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", thread))
 		return err != nil
 	})
 	process.Signal(syscall.SIGTERM)
-	process.Wait(t, 10*time.Second)
+	process.Wait(t, time.Minute)
 	if got := process.cmd.ProcessState.Sys().(syscall.WaitStatus).Signal(); got != syscall.SIGTERM {
 		t.Errorf("the process was ended by %v, not by the test", got)
 	}

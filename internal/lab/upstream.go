@@ -2,10 +2,12 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -114,16 +116,23 @@ func (u *Upstream) close() {
 }
 
 // OpenUDP opens the UDP port again after CloseUDP.
-func (u *Upstream) OpenUDP() {
-	if err := u.openUDP(); err != nil {
-		u.t.Errorf("cannot reopen the UDP port of an upstream: %v", err)
-	}
-}
+func (u *Upstream) OpenUDP() { u.reopen("UDP", u.openUDP) }
 
 // OpenTCP opens the TCP port again after CloseTCP.
-func (u *Upstream) OpenTCP() {
-	if err := u.openTCP(); err != nil {
-		u.t.Errorf("cannot reopen the TCP port of an upstream: %v", err)
+func (u *Upstream) OpenTCP() { u.reopen("TCP", u.openTCP) }
+
+// reopenTimeout is how long a port may still be held that was closed: a program
+// that another test starts has copies of our sockets for a moment.
+const reopenTimeout = 10 * time.Second
+
+func (u *Upstream) reopen(network string, open func() error) {
+	var err error
+	poll(reopenTimeout, func() bool {
+		err = open()
+		return !errors.Is(err, syscall.EADDRINUSE)
+	})
+	if err != nil {
+		u.t.Errorf("cannot reopen the %s port of an upstream: %v", network, err)
 	}
 }
 

@@ -9,14 +9,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"panteras/configs"
+
 	"golang.org/x/sys/unix"
 )
 
 // SocketName is the control socket in RUN_DIR.
 const SocketName = "control.sock"
-
-// longestSocket is how long the path of a Unix socket may be.
-const longestSocket = 107
 
 // dialTimeout is how long a launcher may take to accept.
 const dialTimeout = 5 * time.Second
@@ -79,8 +78,8 @@ func listen(runDir, path string) (*net.UnixListener, error) {
 	}
 	defer func() { _ = os.RemoveAll(private) }()
 	first := filepath.Join(private, "s")
-	if n := max(len(path), len(first)); n > longestSocket {
-		return nil, fmt.Errorf("the path is too long for a socket by %d bytes; give RUN_DIR a shorter one", n-longestSocket)
+	if n := max(len(path), len(first)); n > configs.LongestSocket {
+		return nil, fmt.Errorf("the path is too long for a socket by %d bytes; give RUN_DIR a shorter one", n-configs.LongestSocket)
 	}
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: first, Net: "unix"})
 	if err != nil {

@@ -22,9 +22,12 @@ const TokenName = "token"
 const tokenBytes = 32
 
 // token is what a client must show, as its hash. Formatted it says nothing.
-type token struct{ sum [sha256.Size]byte }
+type token struct {
+	sum  [sha256.Size]byte
+	none bool // there is no token, and nothing is right
+}
 
-func newToken(text string) token { return token{sha256.Sum256([]byte(text))} }
+func newToken(text string) token { return token{sha256.Sum256([]byte(text)), text == ""} }
 
 func (t token) String() string   { return "********" }
 func (t token) GoString() string { return "********" }
@@ -32,7 +35,7 @@ func (t token) GoString() string { return "********" }
 // is compares in a time that does not depend on what is right or wrong.
 func (t token) is(text string) bool {
 	sum := sha256.Sum256([]byte(text))
-	return subtle.ConstantTimeCompare(t.sum[:], sum[:]) == 1
+	return subtle.ConstantTimeCompare(t.sum[:], sum[:]) == 1 && !t.none
 }
 
 // Token reads the token in the file at path, and makes it when there is none: only the

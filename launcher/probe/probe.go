@@ -51,15 +51,12 @@ func Check(ctx context.Context, p launcher.Probe) error {
 	return fmt.Errorf("a probe of kind %q cannot be checked", p.Kind)
 }
 
-// dial connects to a daemon of this host. The connection ends with the context.
+// dial connects to a daemon of this host.
 func dial(ctx context.Context, address string) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("cannot connect to %s: %s", address, explain(err))
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
 	}
 	return conn, nil
 }

@@ -238,6 +238,7 @@ func TestCalledOff(t *testing.T) {
 	for _, kind := range []string{launcher.ProbeHTTP, launcher.ProbeZooKeeper} {
 		ctx, cancel := context.WithCancel(t.Context())
 		s := serve(t, func(s *server, conn net.Conn) {
+			_, _ = conn.Read(make([]byte, 4096)) // it is asked, and not only connected to
 			cancel()
 			silent(s, conn)
 		})

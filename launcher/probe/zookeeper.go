@@ -18,7 +18,7 @@ func checkZooKeeper(ctx context.Context, address string) error {
 		return err
 	}
 	defer conn.Close()
-	// Whoever calls the check off need not wait for the deadline.
+	// The connection ends with the context: when time is up, or the check called off.
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	if _, err := io.WriteString(conn, "srvr"); err != nil {
 		return fmt.Errorf("cannot ask ZooKeeper at %s: %s", address, explain(err))

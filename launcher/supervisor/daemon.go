@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"panteras/launcher"
+	"panteras/launcher/proc"
 )
 
 // daemon is what the owner knows of one daemon.
@@ -37,7 +38,7 @@ type run struct {
 	started time.Time
 	// readyAt is when it became ready; zero before.
 	readyAt time.Time
-	exit    *Exit
+	exit    *proc.Exit
 	// ended is closed when nobody needs to ask any more whether it is ready.
 	ended chan struct{}
 	// grace is the timer of a process in leaving.

@@ -13,6 +13,7 @@ import (
 
 	"panteras/configs"
 	"panteras/launcher"
+	"panteras/launcher/proc"
 	"panteras/launcher/restart"
 )
 
@@ -40,32 +41,32 @@ type fakeProcess struct {
 	rig      *rig
 	daemon   string
 	pid      int
-	exited   chan Exit
+	exited   chan proc.Exit
 	gone     chan struct{}
 	notified chan struct{}
 	over     bool
 }
 
 func (p *fakeProcess) Pid() int                  { return p.pid }
-func (p *fakeProcess) Exited() <-chan Exit       { return p.exited }
+func (p *fakeProcess) Exited() <-chan proc.Exit  { return p.exited }
 func (p *fakeProcess) Gone() <-chan struct{}     { return p.gone }
 func (p *fakeProcess) Notified() <-chan struct{} { return p.notified }
 
 func (p *fakeProcess) Signal(sig syscall.Signal) error {
 	p.rig.log("%s gets signal %d", p.daemon, sig)
 	if !p.rig.stubborn[p.daemon] {
-		p.exit(Exit{Signal: sig})
+		p.exit(proc.Exit{Signal: sig})
 	}
 	return nil
 }
 
 func (p *fakeProcess) KillAll() {
 	p.rig.log("%s is killed", p.daemon)
-	p.exit(Exit{Signal: syscall.SIGKILL})
+	p.exit(proc.Exit{Signal: syscall.SIGKILL})
 }
 
 // exit ends the process with all it has.
-func (p *fakeProcess) exit(e Exit) {
+func (p *fakeProcess) exit(e proc.Exit) {
 	p.rig.mu.Lock()
 	defer p.rig.mu.Unlock()
 	if p.over {
@@ -93,14 +94,14 @@ func (r *rig) Start(d launcher.Daemon) (Process, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.absent[d.Name] {
-		return nil, fmt.Errorf("%s is %w", d.Name, ErrAbsent)
+		return nil, fmt.Errorf("%s is %w", d.Name, proc.ErrAbsent)
 	}
 	return r.newProcess(d.Name), nil
 }
 
 func (r *rig) newProcess(name string) *fakeProcess {
 	r.pid++
-	p := &fakeProcess{rig: r, daemon: name, pid: r.pid, exited: make(chan Exit, 1), gone: make(chan struct{}), notified: make(chan struct{})}
+	p := &fakeProcess{rig: r, daemon: name, pid: r.pid, exited: make(chan proc.Exit, 1), gone: make(chan struct{}), notified: make(chan struct{})}
 	r.running[name] = append(r.running[name], p)
 	return p
 }

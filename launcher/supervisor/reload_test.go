@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"panteras/launcher"
+	"panteras/launcher/proc"
 )
 
 // changed is a plan whose daemons f may change.
@@ -88,7 +89,7 @@ func TestReloadMendsWhatFailed(t *testing.T) {
 	plan := daemons(launcher.Daemon{Name: "marathon"})
 	bubble(t, plan, nil, func(r *rig) {
 		r.pass(time.Second)
-		r.process("marathon").exit(Exit{Code: 112})
+		r.process("marathon").exit(proc.Exit{Code: 112})
 		r.settled()
 		r.want("marathon", launcher.StateFailed)
 		r.next = changed(plan, func(d map[string]*launcher.Daemon) { d["marathon"].Argv = []string{"marathon"} })
@@ -119,7 +120,7 @@ func TestAHandOverKeepsEverything(t *testing.T) {
 		r.pass(time.Second)
 		server := r.process("dns")
 		close(server.notified)
-		r.process("consul-template").exit(Exit{Code: 1})
+		r.process("consul-template").exit(proc.Exit{Code: 1})
 		r.settled()
 		failure := errors.New("exec format error")
 		var snap *Snapshot

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"panteras/launcher"
+	"panteras/launcher/proc"
 	"panteras/launcher/restart"
 )
 
@@ -18,7 +19,7 @@ func (s *Supervisor) start(d *daemon) {
 	p, err := s.opts.Runner.Start(d.plan)
 	d.starts++
 	switch {
-	case errors.Is(err, ErrAbsent):
+	case errors.Is(err, proc.ErrAbsent):
 		s.become(d, launcher.StateAbsent, err.Error())
 		d.timer = s.after(absentPoll, func() {
 			if d.state == launcher.StateAbsent && d.wanted {
@@ -45,7 +46,7 @@ func (s *Supervisor) wait(d *daemon) {
 // exited is told that the process which was started has ended. What it leaves behind
 // is ended, too, before another one starts, unless these are tasks that are meant to
 // outlive it.
-func (s *Supervisor) exited(d *daemon, r *run, e Exit) {
+func (s *Supervisor) exited(d *daemon, r *run, e proc.Exit) {
 	r.exit = &e
 	close(r.ended)
 	if d.run == r || d.run == nil {

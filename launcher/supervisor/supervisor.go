@@ -2,8 +2,6 @@ package supervisor
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -11,32 +9,14 @@ import (
 	"time"
 
 	"panteras/launcher"
+	"panteras/launcher/proc"
 	"panteras/launcher/restart"
-
-	"golang.org/x/sys/unix"
 )
-
-// ErrAbsent says that a daemon's program is not installed. The error around it is for
-// people.
-var ErrAbsent = errors.New("not installed")
-
-// Exit is how a process ended: by a signal, or else with a code.
-type Exit struct {
-	Code   int
-	Signal syscall.Signal
-}
-
-func (e Exit) String() string {
-	if e.Signal != 0 {
-		return "killed by " + unix.SignalName(e.Signal)
-	}
-	return fmt.Sprintf("exit code %d", e.Code)
-}
 
 // Runner is what the supervisor does to the machine.
 type Runner interface {
 	// Start writes the daemon's files and starts it. An error that wraps
-	// [ErrAbsent] says that its program is not installed.
+	// [proc.ErrAbsent] says that its program is not installed.
 	Start(launcher.Daemon) (Process, error)
 	// Reload writes the daemon's files anew and makes a running process read them.
 	Reload(launcher.Daemon, Process) error
@@ -46,7 +26,7 @@ type Runner interface {
 type Process interface {
 	Pid() int
 	// Exited delivers how the process that was started has ended, once.
-	Exited() <-chan Exit
+	Exited() <-chan proc.Exit
 	// Gone is closed when nothing that belongs to the daemon is left.
 	Gone() <-chan struct{}
 	// Notified is closed when the daemon has said that it is ready (sd_notify).

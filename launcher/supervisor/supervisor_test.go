@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"panteras/launcher"
+	"panteras/launcher/proc"
 )
 
 var (
@@ -80,7 +81,7 @@ func TestBackoffCountsDownAndForgets(t *testing.T) {
 	bubble(t, daemons(consul), func(r *rig) { r.answers["consul"] = errNotYet }, func(r *rig) {
 		r.pass(100 * time.Millisecond)
 		for i, delay := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
-			r.process("consul").exit(Exit{Code: 1})
+			r.process("consul").exit(proc.Exit{Code: 1})
 			r.settled()
 			s := r.want("consul", launcher.StateBackoff)
 			if s.RetryAt == nil || time.Until(*s.RetryAt) != delay*time.Second || s.LastExit != "exit code 1" || s.Restarts != i+1 || s.Pid != 0 {
@@ -93,7 +94,7 @@ func TestBackoffCountsDownAndForgets(t *testing.T) {
 		}
 		r.answer("consul", nil)
 		r.pass(2 * time.Minute)
-		r.process("consul").exit(Exit{Signal: syscall.SIGSEGV})
+		r.process("consul").exit(proc.Exit{Signal: syscall.SIGSEGV})
 		r.settled()
 		if s := r.want("consul", launcher.StateBackoff); time.Until(*s.RetryAt) != time.Second || s.LastExit != "killed by SIGSEGV" {
 			t.Errorf("after a healthy period: %+v", s)
@@ -106,13 +107,13 @@ func TestWhatADaemonLeavesBehindIsKilled(t *testing.T) {
 		r.pass(time.Minute)
 		r.forgetEvents()
 		p := r.process("consul")
-		p.exited <- Exit{Code: 1} // but something of it stays
+		p.exited <- proc.Exit{Code: 1} // but something of it stays
 		r.settled()
 		if got := r.took(); !slices.Equal(got, []string{"consul is killed"}) {
 			t.Errorf("events %q", got)
 		}
 		a := r.process("mesos-agent")
-		a.exited <- Exit{Code: 1} // its tasks go on
+		a.exited <- proc.Exit{Code: 1} // its tasks go on
 		r.settled()
 		r.want("mesos-agent", launcher.StateBackoff)
 		if got := r.took(); slices.Contains(got, "mesos-agent is killed") {
@@ -129,12 +130,12 @@ func TestWhatADaemonLeavesBehindIsKilled(t *testing.T) {
 func TestMarathonsExitCodes(t *testing.T) {
 	bubble(t, daemons(launcher.Daemon{Name: "marathon"}), nil, func(r *rig) {
 		r.pass(time.Minute)
-		r.process("marathon").exit(Exit{Code: 103})
+		r.process("marathon").exit(proc.Exit{Code: 103})
 		r.settled()
 		if s := r.want("marathon", launcher.StateReady); s.Restarts != 1 || s.LastExit != "exit code 103" {
 			t.Errorf("after 103: %+v", s)
 		}
-		r.process("marathon").exit(Exit{Code: 111})
+		r.process("marathon").exit(proc.Exit{Code: 111})
 		r.pass(time.Hour)
 		if s := r.want("marathon", launcher.StateFailed); !strings.Contains(s.Reason, "cannot listen on its port") {
 			t.Errorf("after 111: %+v", s)
@@ -269,7 +270,7 @@ func TestACommandSaysWhyItDidNotSucceed(t *testing.T) {
 		restarted := make(chan error, 1)
 		go func() { restarted <- r.Restart(context.Background(), "consul") }()
 		r.pass(time.Second)
-		r.process("consul").exit(Exit{Code: 1})
+		r.process("consul").exit(proc.Exit{Code: 1})
 		if err := <-restarted; err == nil || !strings.Contains(err.Error(), "consul is backoff: exit code 1") {
 			t.Errorf("error %v", err)
 		}
@@ -311,7 +312,7 @@ func TestTheDNSServerIsSucceeded(t *testing.T) {
 		// One that fails leaves the old one at work.
 		go func() { restarted <- r.Restart(context.Background(), "dns") }()
 		r.pass(time.Second)
-		r.process("dns").exit(Exit{Code: 1})
+		r.process("dns").exit(proc.Exit{Code: 1})
 		if err := <-restarted; err == nil {
 			t.Error("a successor that failed was taken for one that works")
 		}

@@ -25,6 +25,9 @@ func (s *Supervisor) watch(d *daemon, r *run) {
 	s.help(func() {
 		e := <-r.process.Exited()
 		s.post(func() { s.exited(d, r, e) })
+		if d.plan.TasksOutlive {
+			return // what it leaves may run for years
+		}
 		<-r.process.Gone()
 		s.post(func() { s.gone(d, r) })
 	})

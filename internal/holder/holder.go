@@ -1,4 +1,5 @@
-package listen
+// Package holder finds out which process keeps an address from being bound.
+package holder
 
 import (
 	"bufio"
@@ -27,8 +28,8 @@ func (h Holder) String() string {
 	return fmt.Sprintf("%s (pid %d, %s)", h.Name, h.PID, h.Addr)
 }
 
-// FindHolders lists the sockets of this network namespace that keep addr from being bound for "udp" or "tcp".
-func FindHolders(addr netip.AddrPort, network string) []Holder {
+// Find lists the sockets of this network namespace that keep addr from being bound for "udp" or "tcp".
+func Find(addr netip.AddrPort, network string) []Holder {
 	var found []Holder
 	inodes := map[string]int{}
 	for _, suffix := range []string{"", "6"} {
@@ -48,7 +49,7 @@ func FindHolders(addr netip.AddrPort, network string) []Holder {
 	if len(found) > 0 {
 		nameProcesses(found, inodes)
 	}
-	// Our own sockets on [::] hold no IPv4 address: Bind makes them for IPv6 only.
+	// Our own sockets on [::] hold no IPv4 address: dnsserver/listen makes them for IPv6 only.
 	found = slices.DeleteFunc(found, func(h Holder) bool {
 		return h.PID == os.Getpid() && addr.Addr().Is4() && h.Addr.Addr() == netip.IPv6Unspecified()
 	})

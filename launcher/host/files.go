@@ -1,0 +1,117 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"panteras/launcher"
+	"panteras/launcher/proc"
+)
+
+// owner is who a daemon's files belong to; -1 leaves that as it is.
+type owner struct{ uid, gid int }
+
+// ownerOf finds the owner of a daemon's files. Only root can give files away.
+func ownerOf(user string) (owner, error) {
+	if os.Geteuid() != 0 || user == "" {
+		return owner{-1, -1}, nil
+	}
+	uid, gid, _, err := proc.Account(user)
+	return owner{int(uid), int(gid)}, err
+}
+
+// folders makes the folders that a daemon may write to: its own in RUN_DIR and in
+// STATE_DIR, and those that its files lie in. Nobody else can look into them.
+func (h *Host) folders(d launcher.Daemon, own owner) error {
+	settings := h.settings()
+	list := []string{filepath.Join(settings.RunDir, d.Name), filepath.Join(settings.StateDir, d.Name)}
+	for _, f := range d.Files {
+		list = append(list, filepath.Dir(f.Path))
+	}
+	for _, dir := range list {
+		// Those above are for everybody to walk through.
+		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+			return err
+		}
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+		if err := os.Chown(dir, own.uid, own.gid); err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, 0o700); err != nil {
+			return err
+		}
+		if err := reachable(dir, own); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reachable says which folder above one is closed to a user. A file system may not
+// care for modes; then nothing is lost.
+func reachable(dir string, own owner) error {
+	if own.uid <= 0 {
+		return nil
+	}
+	for up := filepath.Dir(dir); up != "/" && up != "."; up = filepath.Dir(up) {
+		info, err := os.Stat(up)
+		if err != nil {
+			return err
+		}
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		mode := info.Mode().Perm()
+		if !ok || mode&0o001 != 0 || int(stat.Uid) == own.uid && mode&0o100 != 0 || int(stat.Gid) == own.gid && mode&0o010 != 0 {
+			continue
+		}
+		return fmt.Errorf("user %d cannot reach %s, because %s is closed to it (mode %s); open it (chmod o+x), or set another STATE_DIR, RUN_DIR or user", own.uid, dir, up, info.Mode())
+	}
+	return nil
+}
+
+// writeFiles writes what a daemon reads, each file whole or not at all.
+func (h *Host) writeFiles(d launcher.Daemon) error {
+	own, err := ownerOf(d.User)
+	if err != nil {
+		return err
+	}
+	if err := h.folders(d, own); err != nil {
+		return fmt.Errorf("cannot prepare the folders of %s: %w", d.Name, err)
+	}
+	for _, f := range d.Files {
+		if err := writeFile(f, own); err != nil {
+			return fmt.Errorf("cannot write a file of %s: %w", d.Name, err)
+		}
+	}
+	return nil
+}
+
+func writeFile(f launcher.File, own owner) error {
+	mode, err := strconv.ParseUint(f.Mode, 8, 9)
+	if err != nil {
+		return fmt.Errorf("%s has the mode %q: %w", f.Path, f.Mode, err)
+	}
+	if had, err := os.ReadFile(f.Path); err == nil && string(had) == f.Content {
+		if err := os.Chown(f.Path, own.uid, own.gid); err != nil {
+			return err
+		}
+		return os.Chmod(f.Path, os.FileMode(mode))
+	}
+	temp, err := os.CreateTemp(filepath.Dir(f.Path), "."+filepath.Base(f.Path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp.Name()) // fails once it has been renamed
+	_, err = strings.NewReader(f.Content).WriteTo(temp)
+	err = errors.Join(err, temp.Chmod(os.FileMode(mode)), temp.Chown(own.uid, own.gid), temp.Sync(), temp.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), f.Path)
+}

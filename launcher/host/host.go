@@ -1,0 +1,321 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"panteras/configs"
+	"panteras/launcher"
+	"panteras/launcher/control"
+	"panteras/launcher/guard"
+	"panteras/launcher/logs"
+	"panteras/launcher/probe"
+	"panteras/launcher/proc"
+	"panteras/launcher/restart"
+	"panteras/launcher/supervisor"
+)
+
+// Options are what a launcher is made of.
+type Options struct {
+	// Load reads the settings of this host.
+	Load func() (*configs.Loaded, configs.HostFacts)
+	// Args and Env are this process's own, for the program that it may become.
+	Args, Env []string
+	// Self is the path of this program.
+	Self string
+	// Require are daemons whose programs must be installed.
+	Require []string
+	// Open opens sockets for the DNS server. It returns none for an address that is not
+	// on this host yet; beside tells that this process holds the port already.
+	Open func(s launcher.Socket, beside bool) ([]*os.File, error)
+	// Link is the link to the guard.
+	Link  *guard.Link
+	Build control.Build
+	// Children are the addresses of the metrics of daemons that are this program.
+	Children func(*configs.Settings) map[string]string
+	Console  io.Writer
+	Log      *slog.Logger
+}
+
+// Host is a launcher at work.
+type Host struct {
+	o          Options
+	reaper     *proc.Reaper
+	logs       *logs.Logs
+	sockets    *sockets
+	supervisor *supervisor.Supervisor
+	control    *net.UnixListener
+	status     *net.TCPListener
+	upgrades   chan string
+	changes    chan launcher.Status // the newest status, for those who register
+
+	syncerOf     *configs.Settings
+	stopRegister func()
+
+	mu         sync.Mutex
+	loaded     *configs.Loaded
+	plan       *launcher.Plan
+	lastStatus launcher.Status
+}
+
+// SettingsError says that the settings are wrong.
+type SettingsError struct{ err error }
+
+func (e *SettingsError) Error() string { return e.err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *SettingsError) Unwrap() error { return e.err }
+
+// Run runs this host's daemons until ctx is done and then stops them in order. urgent is closed when somebody asks a second
+// time.
+func Run(ctx context.Context, o Options, reloads <-chan os.Signal, urgent <-chan struct{}) error {
+	h := &Host{o: o, upgrades: make(chan string, 1), changes: make(chan launcher.Status, 1)}
+	left, err := inheritance()
+	if err != nil {
+		return err
+	}
+	plan, err := h.replan()
+	if err == nil {
+		err = plan.Err()
+	}
+	if err != nil && left == nil {
+		return &SettingsError{err}
+	}
+	if err != nil { // the daemons go on as they are
+		o.Log.Error("the settings are wrong; what runs goes on as it is", "error", err)
+		plan = planOf(plan, left.Snapshot)
+		h.plan = plan
+	}
+	return h.run(ctx, left, plan, reloads, urgent)
+}
+
+// planOf is the plan that daemons were started from.
+func planOf(p *launcher.Plan, snap *supervisor.Snapshot) *launcher.Plan {
+	old := *p
+	old.Daemons = nil
+	for _, d := range snap.Daemons {
+		old.Daemons = append(old.Daemons, d.Plan)
+	}
+	return &old
+}
+
+func (h *Host) run(ctx context.Context, left *handOver, plan *launcher.Plan, reloads <-chan os.Signal, urgent <-chan struct{}) (err error) {
+	settings := h.settings()
+	for _, dir := range []string{settings.RunDir, settings.StateDir} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("cannot make a folder: %w; set RUN_DIR and STATE_DIR to folders that this user may write to", err)
+		}
+	}
+	if left == nil {
+		if err := requirePrograms(h.o.Require, plan); err != nil {
+			return err
+		}
+	}
+	if err := h.listen(left); err != nil {
+		return err
+	}
+	defer h.control.Close()
+	if h.reaper, err = proc.NewReaper(h.o.Log); err != nil {
+		return err
+	}
+	defer h.reaper.Close()
+	h.logs = logs.New(logs.Options{Dir: settings.LogDir, Format: settings.LogFormat, Console: h.o.Console, Mask: plan.Mask})
+	defer h.logs.Close()
+	h.sockets = &sockets{open: h.o.Open, held: map[string][]heldSocket{}}
+	defer h.sockets.close()
+	var snap *supervisor.Snapshot
+	if left != nil {
+		snap = h.take(left)
+	}
+	h.supervisor = supervisor.New(supervisor.Options{
+		Plan: plan, Runner: runner{h}, Probe: probe.Check,
+		Decide: func(name string, e restart.Exit, failures int) restart.Decision {
+			return restart.Decide(name, e, failures, rand.Float64)
+		},
+		External: external, Replan: h.replan, Farewell: h.farewell, Changed: h.changed, Log: h.o.Log,
+	}, snap)
+	stopServing, err := h.serve()
+	if err != nil {
+		return err
+	}
+	defer stopServing()
+
+	registering, stop := context.WithCancel(context.Background())
+	var register sync.WaitGroup
+	h.stopRegister = sync.OnceFunc(func() { stop(); register.Wait() })
+	defer h.stopRegister()
+	register.Go(func() { h.registerLoop(registering) })
+
+	ended := make(chan struct{})
+	go func() {
+		h.supervisor.Run(ctx)
+		close(ended)
+	}()
+	notify(daemon.SdNotifyReady)
+	h.o.Link.Ready()
+	return h.wait(ctx, ended, reloads, urgent)
+}
+
+// wait does what is asked from outside until the supervisor has ended.
+func (h *Host) wait(ctx context.Context, ended chan struct{}, reloads <-chan os.Signal, urgent <-chan struct{}) error {
+	stopping := ctx.Done()
+	for {
+		select {
+		case <-ended:
+			return nil
+		case <-stopping:
+			stopping = nil
+			notify(daemon.SdNotifyStopping)
+		case <-urgent:
+			urgent = nil
+			h.o.Log.Warn("asked a second time to stop; killing what still runs")
+			h.killAll()
+		case <-reloads:
+			go h.reloadBySignal(ctx)
+		case path := <-h.upgrades:
+			if err := h.become(ctx, path); err != nil {
+				h.o.Log.Error("upgrade failed; everything goes on as before", "error", err)
+			}
+		}
+	}
+}
+
+// reloadTime is how long a reload by signal waits for daemons.
+const reloadTime = 5 * time.Minute
+
+func (h *Host) reloadBySignal(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, reloadTime)
+	defer cancel()
+	notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
+	defer notify(daemon.SdNotifyReady)
+	if err := h.supervisor.Reload(ctx, ""); err != nil {
+		h.o.Log.Error("reload failed", "error", err)
+		return
+	}
+	h.o.Log.Info("reloaded")
+}
+
+// take makes handles of what another program left. A daemon that cannot be taken over
+// counts as ended.
+func (h *Host) take(left *handOver) *supervisor.Snapshot {
+	h.sockets.adopt(left.Sockets)
+	for _, l := range left.Logs {
+		if err := h.logs.Adopt(l); err != nil {
+			h.o.Log.Error("cannot take over the output of a daemon", "daemon", l.Daemon, "error", err)
+		}
+	}
+	for i, d := range left.Snapshot.Daemons {
+		handle, ok := left.Handles[d.Plan.Name]
+		if !ok {
+			continue
+		}
+		p, err := adopt(h.reaper, handle)
+		if err != nil {
+			h.o.Log.Error("cannot take over a daemon", "daemon", d.Plan.Name, "pid", handle.Pid, "error", err)
+			continue
+		}
+		left.Snapshot.Daemons[i].Process = p
+	}
+	return left.Snapshot
+}
+
+// replan reads the settings again. The plan is in force, for what is not a daemon,
+// unless it has errors.
+func (h *Host) replan() (*launcher.Plan, error) {
+	loaded, facts := h.o.Load()
+	plan := launcher.New(loaded, launcher.Facts{Host: facts, Self: h.o.Self})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.loaded == nil || plan.Err() == nil {
+		h.loaded, h.plan = loaded, plan
+		if h.logs != nil {
+			h.logs.SetMask(plan.Mask)
+		}
+	}
+	return plan, nil
+}
+
+func (h *Host) current() (*configs.Loaded, *launcher.Plan) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.loaded, h.plan
+}
+
+func (h *Host) settings() *configs.Settings {
+	loaded, _ := h.current()
+	return &loaded.Settings
+}
+
+// changed is told of every change of a state.
+func (h *Host) changed(s launcher.Status) {
+	h.mu.Lock()
+	h.lastStatus = s
+	h.mu.Unlock()
+	for {
+		select {
+		case h.changes <- s:
+			return
+		default:
+		}
+		select {
+		case <-h.changes: // an older one that nobody took
+		default:
+		}
+	}
+}
+
+func (h *Host) last() launcher.Status {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lastStatus
+}
+
+// requirePrograms says which programs are missing that must be there.
+func requirePrograms(names []string, p *launcher.Plan) error {
+	var errs []error
+	for _, name := range names {
+		i := slices.IndexFunc(p.Daemons, func(d launcher.Daemon) bool { return d.Name == name })
+		if i < 0 {
+			var all []string
+			for _, d := range p.Daemons {
+				all = append(all, d.Name)
+			}
+			errs = append(errs, fmt.Errorf("--require %s: there is no such daemon; there are %s", name, strings.Join(all, ", ")))
+			continue
+		}
+		d := p.Daemons[i]
+		if d.Run {
+			if err := installed(d); err != nil {
+				errs = append(errs, fmt.Errorf("--require %s: %w", name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// external says why something that is no daemon of a plan cannot be used yet.
+func external(name string) error {
+	if name != launcher.Docker {
+		return fmt.Errorf("nothing is known of %s", name)
+	}
+	conn, err := net.DialTimeout("unix", launcher.DockerSocket, time.Second)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// notify tells the service manager (sd_notify(3)); without one it does nothing.
+func notify(state string) { _, _ = daemon.SdNotify(false, state) }

@@ -1,0 +1,155 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"panteras/launcher"
+	"panteras/launcher/control"
+)
+
+// listen opens the control socket and STATUS_LISTEN, or takes them over.
+func (h *Host) listen(left *handOver) error {
+	settings := h.settings()
+	if left != nil && left.Control >= 0 {
+		l, err := takeListener[*net.UnixListener](left.Control)
+		if err != nil {
+			return err
+		}
+		l.SetUnlinkOnClose(false)
+		h.control = l
+	} else {
+		l, err := control.Listen(settings.RunDir)
+		if err != nil {
+			return err
+		}
+		h.control = l
+	}
+	if left != nil && left.Status >= 0 {
+		l, err := takeListener[*net.TCPListener](left.Status)
+		if err != nil {
+			return err
+		}
+		if l.Addr().String() == settings.StatusListen.String() {
+			h.status = l
+			return nil
+		}
+		_ = l.Close() // the setting has changed
+	}
+	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(settings.StatusListen))
+	if err != nil {
+		// Daemons matter more than the page that shows them.
+		h.o.Log.Error("the status server cannot listen; set STATUS_LISTEN to a free address", "address", settings.StatusListen.String(), "error", err)
+		return nil
+	}
+	h.status = l
+	return nil
+}
+
+// takeListener makes a listener of a descriptor from before an execve.
+func takeListener[L net.Listener](fd int) (L, error) {
+	var none L
+	file := inheritedFile(fd, "listener")
+	defer file.Close()
+	l, err := net.FileListener(file)
+	if err != nil {
+		return none, fmt.Errorf("cannot take over a listener: %w", err)
+	}
+	typed, ok := l.(L)
+	if !ok {
+		_ = l.Close()
+		return none, fmt.Errorf("a listener that was handed over is a %T", l)
+	}
+	return typed, nil
+}
+
+// closeTime is how long requests have to end.
+const closeTime = time.Second
+
+// serve answers on both.
+func (h *Host) serve() (stop func(), err error) {
+	settings := h.settings()
+	token := ""
+	if h.status != nil {
+		path := filepath.Join(settings.StateDir, "token")
+		if token, err = control.Token(path); err != nil {
+			h.o.Log.Error("nobody is let in at STATUS_LISTEN", "error", err)
+		} else {
+			h.o.Log.Info("status server", "address", h.status.Addr().String(), "token_file", path)
+		}
+	}
+	server := control.New(control.Options{
+		Supervisor: commands{h}, Logs: h.logs, Token: token, Names: control.Names(settings), Build: h.o.Build,
+		Children: h.o.Children(settings), Log: h.o.Log,
+	})
+	go func() {
+		if err := server.ServeSocket(h.control); err != nil {
+			h.o.Log.Error("the control socket is not served any more", "error", err)
+		}
+	}()
+	if h.status != nil {
+		go func() {
+			if err := server.ServeTCP(h.status); err != nil {
+				h.o.Log.Error("the status server has ended", "error", err)
+			}
+		}()
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		defer cancel()
+		server.Close(ctx)
+		_ = os.Remove(filepath.Join(settings.RunDir, control.SocketName))
+	}, nil
+}
+
+// commands is the host as it is controlled. What a supervisor does not do is refused,
+// with the reason.
+type commands struct{ *Host }
+
+// tailLines is how much of its output is shown of a daemon that does not stay up.
+const tailLines = 5
+
+// Status tells what has become of the daemons.
+func (h commands) Status() launcher.Status {
+	s := h.supervisor.Status()
+	for i, d := range s.Daemons {
+		if d.State == launcher.StateBackoff || d.State == launcher.StateFailed {
+			for _, line := range h.logs.Tail(d.Name, tailLines) {
+				s.Daemons[i].Output = append(s.Daemons[i].Output, line.Text)
+			}
+		}
+	}
+	return s
+}
+
+// Start starts a daemon.
+func (h commands) Start(ctx context.Context, name string) error {
+	return refused(h.supervisor.Start(ctx, name))
+}
+
+// Stop stops a daemon.
+func (h commands) Stop(ctx context.Context, name string) error {
+	return refused(h.supervisor.Stop(ctx, name))
+}
+
+// Restart starts a daemon anew.
+func (h commands) Restart(ctx context.Context, name string) error {
+	return refused(h.supervisor.Restart(ctx, name))
+}
+
+// Reload reads the settings again.
+func (h commands) Reload(ctx context.Context, name string) error {
+	return refused(h.supervisor.Reload(ctx, name))
+}
+
+func refused(err error) error {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", control.ErrRefused, err)
+}
