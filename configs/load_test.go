@@ -32,7 +32,7 @@ func TestDefaults(t *testing.T) {
 		TunnelCIDR: netip.MustParsePrefix("10.99.0.0/16"), DaemonSettings: defaultDaemons(),
 		TunnelSettings: TunnelSettings{
 			TunnelPort: 51820, TunnelInterface: "wg-panteras", TunnelRoutes: cidrs("10.0.0.0/24"),
-			TunnelStore: "consul", TunnelNAT: true, TunnelDatapath: "auto",
+			TunnelStore: "consul", TunnelNAT: true, TunnelDatapath: "auto", TunnelMetricsListen: "127.0.0.1:9154",
 			StateDir: "/var/lib/panteras", RunDir: "/run/panteras", LogDir: "/var/log/panteras",
 		},
 		LogLevel: slog.LevelInfo, LogFormat: "text",

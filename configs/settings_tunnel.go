@@ -32,6 +32,8 @@ type TunnelSettings struct {
 	TunnelNAT bool
 	// TunnelDatapath is TunnelDatapathAuto, TunnelDatapathKernel or TunnelDatapathUserspace.
 	TunnelDatapath string
+	// TunnelMetricsListen is the host:port of the gateway's Prometheus endpoint, "" when it is off.
+	TunnelMetricsListen string
 
 	// StateDir holds what daemons must not lose, RunDir what is made at every
 	// start, LogDir logs. All are clean full paths.

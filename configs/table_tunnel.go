@@ -37,12 +37,20 @@ func tunnelRows() []Setting {
 			Help:  "What moves packets: the kernel's WireGuard, the one in this program (userspace), or auto: the kernel's where it has one.",
 			value: in(func(s *Settings) *string { return &s.TunnelDatapath }, choice(TunnelDatapathAuto, TunnelDatapathKernel, TunnelDatapathUserspace)),
 		},
+		{
+			Name: "TUNNEL_METRICS_LISTEN", Default: "127.0.0.1:9154",
+			Help:      "Where Prometheus finds the gateway's metrics. off, or an empty value, disables them.",
+			value:     in(func(s *Settings) *string { return &s.TunnelMetricsListen }, metricsListen),
+			keepEmpty: true,
+		},
 		dir("STATE_DIR", "/var/lib/panteras", "Where daemons keep what they must not lose.", func(s *Settings) *string { return &s.StateDir }),
 		dir("RUN_DIR", "/run/panteras", "Where the files lie that are made for daemons.", func(s *Settings) *string { return &s.RunDir }),
 		dir("LOG_DIR", "/var/log/panteras", "Where logs are written.", func(s *Settings) *string { return &s.LogDir }),
 	}
 	for i := range rows {
-		rows[i].Group = GroupTunnel
+		if rows[i].Name != "TUNNEL_INTERFACE" { // the DNS server looks for peers there
+			rows[i].Group = GroupTunnel
+		}
 	}
 	return rows
 }

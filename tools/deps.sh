@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian or Ubuntu packages that are missing for a purpose: `make`,
-# `test`, `lint`. Does nothing, and needs no rights, if nothing is missing.
+# `test`, `lint`, `bench`. Does nothing, and needs no rights, if nothing is missing.
 set -euo pipefail
 
 # Debian keeps some programs where only root looks.
@@ -26,7 +26,17 @@ table() {
 		test  /usr/share/java/zookeeper.jar zookeeper
 		test  nft                    nftables
 		test  systemd-analyze        systemd
+		test  wireguard-go           wireguard-go
+		test  nft                    nftables
+		test  ping                   iputils-ping
+		test  sysctl                 procps
 		lint  shellcheck             shellcheck
+		bench iperf3                 iperf3
+		bench openvpn                openvpn
+		bench openssl                openssl
+		bench sshuttle               sshuttle
+		bench sshd                   openssh-server
+		bench ssh                    openssh-client
 	END
 }
 

@@ -37,6 +37,7 @@ var commands = []func(*app) *cobra.Command{
 	newUpgradeCommand,
 	newDNSCommand,
 	newPeerCommand,
+	newGatewayCommand,
 	newDoctorCommand,
 	newExportCommand,
 	newSettingsCommand,
