@@ -38,7 +38,7 @@ build: go ## build bin/panteras, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/panteras ./cmd/panteras
 
 .PHONY: tools
-tools: bin/consul bin/consul-1.13 bin/consul-template bin/wireguard-go ## build the real programs that tests and `make up` run
+tools: bin/consul bin/consul-1.13 bin/consul-template bin/wireguard-go bin/resolved ## build the real programs that tests and `make up` run
 
 bin/consul bin/consul-1.13: program := github.com/hashicorp/consul
 bin/consul-template: program := github.com/hashicorp/consul-template
@@ -47,6 +47,10 @@ bin/consul bin/consul-1.13 bin/consul-template bin/wireguard-go: bin/%: tools/%/
 	@echo "==> building $@ from source, which takes minutes the first time"
 	@cd tools/$* && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../../$@ $(program)
 	@touch $@
+
+bin/resolved:
+	@echo "==> unpacking systemd-resolved"
+	@tools/resolved.sh $@
 
 .PHONY: deps
 deps: ## install the packages that tests need (Debian, Ubuntu), if any is missing

@@ -156,17 +156,19 @@ func (p *peer) connect(h *host) {
 	if err := os.WriteFile(file, []byte(p.config(everything)), 0o600); err != nil {
 		p.lab.t.Fatal(err)
 	}
-	wgQuickUp(p.lab.t, h, file, "")
+	wgQuickUp(p.lab.t, h, file)
 }
 
-// wgQuickUp brings up a client file until the test is over. The implementation is that of
-// a distribution if it is not named.
-func wgQuickUp(t testing.TB, h *host, file, implementation string) {
+// currentWireGuard makes wg-quick run the WireGuard of the module that ours is of.
+func currentWireGuard(t testing.TB) string {
 	t.Helper()
-	var env []string
-	if implementation != "" {
-		env = []string{"WG_QUICK_USERSPACE_IMPLEMENTATION=" + implementation}
-	}
+	return "WG_QUICK_USERSPACE_IMPLEMENTATION=" + lab.Built(t, "wireguard-go")
+}
+
+// wgQuickUp brings up a client file until the test is over. The WireGuard that it runs is
+// the distribution's unless the environment names another.
+func wgQuickUp(t testing.TB, h *host, file string, env ...string) {
+	t.Helper()
 	if out, err := h.try(t, env, "wg-quick", "up", file); err != nil {
 		t.Fatalf("wg-quick up: %v\n%s", err, out)
 	}

@@ -202,7 +202,7 @@ func ours(b *testing.B) *way {
 	if err := os.WriteFile(file, []byte(peer.config(everything)), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	wgQuickUp(b, w.lab.client, file, lab.Built(b, "wireguard-go"))
+	wgQuickUp(b, w.lab.client, file, currentWireGuard(b))
 	return w.await(b)
 }
 
@@ -224,7 +224,7 @@ func wireguardAlone(b *testing.B) *way {
 		if err := os.WriteFile(file, []byte(end.text), 0o600); err != nil {
 			b.Fatal(err)
 		}
-		wgQuickUp(b, end.host, file, lab.Built(b, "wireguard-go"))
+		wgQuickUp(b, end.host, file, currentWireGuard(b))
 	}
 	return w.await(b)
 }

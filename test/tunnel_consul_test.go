@@ -92,7 +92,7 @@ func TestTunnelIsWhatPeopleComeFor(t *testing.T) {
 		return err == nil && entry != nil
 	})
 	peerCommand("add", "alice-laptop", "--os", "linux", "--output", file)
-	wgQuickUp(t, l.client, file, filepath.Join(lab.Root(t), "bin", "wireguard-go"))
+	wgQuickUp(t, l.client, file, currentWireGuard(t))
 	lab.Eventually(t, patience, "the peer to be let in", func() bool { return l.client.pings(t, tunnelGateway) })
 
 	reply, err := l.client.asks(t, tunnelGateway+":53", "python.service.consul", dns.TypeSRV)

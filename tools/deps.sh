@@ -27,7 +27,7 @@ table() {
 		test  nft                    nftables
 		test  systemd-analyze        systemd
 		test  wireguard-go           wireguard-go
-		test  nft                    nftables
+		test  dbus-daemon            dbus-daemon
 		test  ping                   iputils-ping
 		test  sysctl                 procps
 		lint  shellcheck             shellcheck
