@@ -193,11 +193,18 @@ func bare(b *testing.B) *way {
 	return w.await(b)
 }
 
-// ours is the tunnel with 5,000 elements of policy in its firewall.
+// ours is the tunnel with 5,000 more elements of policy in its firewall.
 func ours(b *testing.B) *way {
 	w := newWay(b, "panteras")
-	peer := w.lab.manyPeers(5000)
+	texts := []string{serviceAddr + "/32"}
+	for i := range 5000 {
+		texts = append(texts, fmt.Sprintf("10.210.0.%d/32:tcp/%d", 10+i%200, 1000+2*i))
+	}
+	peer := w.lab.add("bench", func(p *tunnel.Peer) { p.Allow = rules(b, texts...) })
 	w.lab.start()
+	if n := strings.Count(w.lab.gateway.run(b, "nft", "list", "set", "inet", "panteras", "policy4"), peer.v4()); n < 5000 {
+		b.Fatalf("%d elements", n)
+	}
 	file := filepath.Join(b.TempDir(), "bench.conf")
 	if err := os.WriteFile(file, []byte(peer.config(everything)), 0o600); err != nil {
 		b.Fatal(err)

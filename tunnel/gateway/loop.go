@@ -111,7 +111,7 @@ func (g *Gateway) tick() {
 	if time.Since(g.saved) > saveAtLeast {
 		g.save()
 	}
-	if time.Since(g.noted) > min(max(noteEvery, 20*g.noteTook), noteAtLeast) {
+	if time.Since(g.noted) > min(max(noteEvery, 50*g.noteTook), noteAtLeast) {
 		g.note()
 	}
 	if !g.lost.IsZero() && time.Since(g.lost) > lostFor {
