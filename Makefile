@@ -38,14 +38,19 @@ build: go ## build bin/panteras, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/panteras ./cmd/panteras
 
 .PHONY: tools
-tools: bin/consul bin/consul-1.13 bin/consul-template ## build the real programs that tests and `make up` run
+tools: bin/consul bin/consul-1.13 bin/consul-template bin/wireguard-go bin/resolved ## build the real programs that tests and `make up` run
 
 bin/consul bin/consul-1.13: program := github.com/hashicorp/consul
 bin/consul-template: program := github.com/hashicorp/consul-template
-bin/consul bin/consul-1.13 bin/consul-template: bin/%: tools/%/go.mod tools/%/go.sum | go
+bin/wireguard-go: program := golang.zx2c4.com/wireguard
+bin/consul bin/consul-1.13 bin/consul-template bin/wireguard-go: bin/%: tools/%/go.mod tools/%/go.sum | go
 	@echo "==> building $@ from source, which takes minutes the first time"
 	@cd tools/$* && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../../$@ $(program)
 	@touch $@
+
+bin/resolved:
+	@echo "==> unpacking systemd-resolved"
+	@tools/resolved.sh $@
 
 .PHONY: deps
 deps: ## install the packages that tests need (Debian, Ubuntu), if any is missing
@@ -71,7 +76,8 @@ lint: go ## check format, and what vet, staticcheck, govulncheck, deadcode and s
 	@tools/vulncheck.sh
 
 .PHONY: bench
-bench: go ## run the benchmarks
+bench: go tools build ## run the benchmarks
+	@tools/deps.sh test bench
 	go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: fuzz

@@ -15,6 +15,7 @@ func (r *resolution) check() {
 	r.checkRoutes()
 	r.checkConsul()
 	r.checkLoops()
+	r.checkTunnel()
 	r.checkDaemons()
 }
 

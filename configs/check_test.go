@@ -125,6 +125,15 @@ func TestDNSAllowOnAGateway(t *testing.T) {
 	}
 }
 
+func TestTunnelRoutesFollowTheAddressOfTheHost(t *testing.T) {
+	if got := mustLoadEnv(t).Settings.TunnelRoutes; !slices.Equal(got, cidrs("10.0.0.0/24")) {
+		t.Errorf("the host is 10.0.0.5/24, and peers may reach %v", got)
+	}
+	if got := mustLoadEnv(t, "IP=10.7.0.1").Settings.TunnelRoutes; len(got) > 0 {
+		t.Errorf("no interface holds the address, and peers may reach %v", got)
+	}
+}
+
 func TestDomainsDoNotOverlap(t *testing.T) {
 	for _, test := range []struct {
 		environ []string

@@ -18,7 +18,7 @@ func testHost() HostFacts {
 			{Name: "docker0", Addrs: addrs("172.17.0.1")},
 			{Name: "br-1234", Addrs: addrs("172.18.0.1")},
 			{Name: "eth1", Addrs: addrs("192.168.7.5")},
-			{Name: "eth0", Addrs: addrs("fe80::5", "10.0.0.5", "fd00::5")},
+			{Name: "eth0", Addrs: addrs("fe80::5", "10.0.0.5", "fd00::5"), Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.5/24"), netip.MustParsePrefix("fd00::5/64")}},
 		},
 		DefaultInterface: "eth0",
 		Users:            []string{"root", "zookeeper", "nobody"},

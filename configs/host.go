@@ -27,6 +27,8 @@ type HostFacts struct {
 type Interface struct {
 	Name  string
 	Addrs []netip.Addr
+	// Networks are the addresses with the lengths of their networks, not masked.
+	Networks []netip.Prefix
 }
 
 // Addrs are the addresses of all interfaces.

@@ -61,6 +61,7 @@ func readInterfaces() ([]Interface, error) {
 		for _, a := range addrs {
 			if p, err := netip.ParsePrefix(a.String()); err == nil {
 				entry.Addrs = append(entry.Addrs, p.Addr().Unmap())
+				entry.Networks = append(entry.Networks, p)
 			}
 		}
 		list = append(list, entry)

@@ -30,6 +30,11 @@ func TestDefaults(t *testing.T) {
 		DNSUDPSize: 1232, MetricsListen: "127.0.0.1:9153",
 		ConsulDNS: addrPorts("10.0.0.5:8600"), ConsulHTTPAddr: "10.0.0.5:8500", ConsulHTTPSSLVerify: true,
 		TunnelCIDR: netip.MustParsePrefix("10.99.0.0/16"), DaemonSettings: defaultDaemons(),
+		TunnelSettings: TunnelSettings{
+			TunnelPort: 51820, TunnelInterface: "wg-panteras", TunnelRoutes: cidrs("10.0.0.0/24"),
+			TunnelStore: "consul", TunnelNAT: true, TunnelDatapath: "auto", TunnelMetricsListen: "127.0.0.1:9154",
+			StateDir: "/var/lib/panteras", RunDir: "/run/panteras", LogDir: "/var/log/panteras",
+		},
 		LogLevel: slog.LevelInfo, LogFormat: "text",
 	}
 	loaded := mustLoadEnv(t)
@@ -59,7 +64,6 @@ func defaultDaemons() DaemonSettings {
 		ZooKeeperHosts: []HostPort{{"node1", 2181}}, MesosMasterQuorum: 1, ClusterName: "mesoscluster",
 		MarathonJavaOpts: heap, ZooKeeperJavaOpts: heap, ChronosJavaOpts: heap,
 		RegisterConsulUI: true, RegisterMarathon: true, RegisterMesosMaster: true, RegisterChronos: true,
-		TunnelPort: 51820, StateDir: "/var/lib/panteras", RunDir: "/run/panteras", LogDir: "/var/log/panteras",
 		StatusListen: netip.MustParseAddrPort("127.0.0.1:9000"),
 		ImageTag:     "latest", DockerImage: "panteras:latest", DockerRestart: "always",
 		// The ordinary host has the Debian package of ZooKeeper, and no user consul.

@@ -13,6 +13,8 @@ const (
 	// GroupCommon are the settings of the host and of its names, which everything
 	// that runs there may need.
 	GroupCommon Group = ""
+	// GroupTunnel are what the gateway and the commands about peers need beside those.
+	GroupTunnel Group = "tunnel"
 	// GroupDaemons only decide which daemons a host runs, and how.
 	GroupDaemons Group = "daemons"
 )

@@ -106,6 +106,7 @@ type Settings struct {
 	// TunnelCIDR6 is the tunnel's masked IPv6 network, the zero Prefix when unset.
 	TunnelCIDR6 netip.Prefix
 
+	TunnelSettings
 	DaemonSettings
 
 	// LogLevel is the lowest level that is logged.

@@ -48,12 +48,6 @@ type DaemonSettings struct {
 
 	RegisterConsulUI, RegisterMarathon, RegisterMesosMaster, RegisterChronos bool
 
-	// TunnelPort is the gateway's UDP port.
-	TunnelPort uint16
-
-	// StateDir holds what daemons must not lose, RunDir what is made at every
-	// start, LogDir logs. All are clean full paths.
-	StateDir, RunDir, LogDir string
 	// StatusListen is where status page and API listen.
 	StatusListen netip.AddrPort
 

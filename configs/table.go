@@ -14,7 +14,7 @@ const (
 
 // table is every setting there is, in the order of the documentation. A row
 // whose default depends on another row stands after it.
-var table = slices.Concat(commonRows, daemonRows())
+var table = slices.Concat(commonRows, tunnelRows(), daemonRows())
 
 // commonRows are the settings of the host and of its names.
 var commonRows = []Setting{
@@ -144,7 +144,7 @@ var commonRows = []Setting{
 	},
 	{
 		Name: "CONSUL_HTTP_ADDR", Default: "`CONSUL_IP` at port 8500",
-		Group:  GroupDaemons,
+		Group:  GroupTunnel,
 		Help:   "Consul's API: host:port, http://host:port, https://host:port or unix:///path.",
 		value:  in(func(s *Settings) *string { return &s.ConsulHTTPAddr }, consulAPI),
 		derive: deriveConsulHTTPAddr,
@@ -156,7 +156,7 @@ var commonRows = []Setting{
 	},
 	{
 		Name:  "CONSUL_HTTP_TOKEN_FILE",
-		Group: GroupDaemons,
+		Group: GroupTunnel,
 		Help:  "A file that holds the ACL token; it beats `CONSUL_HTTP_TOKEN`.",
 		value: in(func(s *Settings) *string { return &s.ConsulHTTPTokenFile }, filePath),
 	},
@@ -178,9 +178,10 @@ var commonRows = []Setting{
 		value: in(func(s *Settings) *netip.Prefix { return &s.TunnelCIDR }, network("IPv4", netip.Addr.Is4, "10.99.0.0/16")),
 	},
 	{
-		Name:  "TUNNEL_CIDR6",
-		Help:  "The tunnel's IPv6 network.",
-		value: in(func(s *Settings) *netip.Prefix { return &s.TunnelCIDR6 }, network("IPv6", netip.Addr.Is6, "fd12:3456:789a:1::/64")),
+		Name: "TUNNEL_CIDR6", Default: "a ULA /64",
+		Help:   "The tunnel's IPv6 network; the default is made once, of random numbers, for all gateways of a store.",
+		value:  in(func(s *Settings) *netip.Prefix { return &s.TunnelCIDR6 }, network("IPv6", netip.Addr.Is6, "fd12:3456:789a:1::/64")),
+		derive: keepZero,
 	},
 	{
 		Name: "LOG_LEVEL", Default: "info",
@@ -196,5 +197,5 @@ var commonRows = []Setting{
 
 // consulTLS is a row about TLS to Consul's API, named as Consul's own tools name it.
 func consulTLS(suffix, byDefault, help string, v value) Setting {
-	return Setting{Name: "CONSUL_" + suffix, Default: byDefault, Group: GroupDaemons, Help: help, value: v}
+	return Setting{Name: "CONSUL_" + suffix, Default: byDefault, Group: GroupTunnel, Help: help, value: v}
 }

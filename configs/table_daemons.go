@@ -87,14 +87,6 @@ func daemonRows() []Setting {
 		register("MESOS_MASTER", "the Mesos master", func(s *Settings) *bool { return &s.RegisterMesosMaster }),
 		register("CHRONOS", "Chronos", func(s *Settings) *bool { return &s.RegisterChronos }),
 		{
-			Name: "TUNNEL_PORT", Default: "51820",
-			Help:  "The UDP port of the tunnel's gateway.",
-			value: in(func(s *Settings) *uint16 { return &s.TunnelPort }, port),
-		},
-		dir("STATE_DIR", "/var/lib/panteras", "Where daemons keep what they must not lose.", func(s *Settings) *string { return &s.StateDir }),
-		dir("RUN_DIR", "/run/panteras", "Where the files lie that are made for daemons.", func(s *Settings) *string { return &s.RunDir }),
-		dir("LOG_DIR", "/var/log/panteras", "Where logs are written.", func(s *Settings) *string { return &s.LogDir }),
-		{
 			Name: "STATUS_LISTEN", Default: "127.0.0.1:9000",
 			Help:  "Where status page and API listen.",
 			value: in(func(s *Settings) *netip.AddrPort { return &s.StatusListen }, listenPoint),

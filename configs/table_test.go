@@ -66,7 +66,7 @@ func TestFlagNames(t *testing.T) {
 
 func TestFlagsCarryWhatWasGiven(t *testing.T) {
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	RegisterFlags(flags, GroupCommon, GroupDaemons)
+	RegisterFlags(flags, GroupCommon, GroupTunnel, GroupDaemons)
 	for _, s := range All() {
 		if registered := flags.Lookup(flagName(s.Name)) != nil; registered == s.Secret {
 			t.Errorf("%s: secret %v, flag registered %v", s.Name, s.Secret, registered)

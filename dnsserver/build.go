@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/miekg/dns"
 
@@ -15,6 +16,7 @@ import (
 // facts is what the host looks like at one moment.
 type facts struct {
 	own       map[netip.Addr]bool
+	tunnel    []netip.Prefix // that the interface of the tunnel has addresses in
 	hosts     []byte
 	recursors []netip.AddrPort // of resolv.conf
 	file      string           // that they were read from
@@ -43,9 +45,11 @@ func build(s *configs.Settings, f facts, reg registry) (*snapshot, []string, err
 		settings: s, servers: map[*upstream.Upstream]bool{}, names: localNames(s, f.hosts),
 		allow: s.DNSAllow, own: f.own, udpSize: s.DNSUDPSize,
 	}}
+	// The gateway may have its IPv6 network from the store, so what the interface has counts as well.
+	b.snap.peers = slices.Clone(f.tunnel)
 	if s.TunnelEndpoint != "" {
 		for _, p := range []netip.Prefix{s.TunnelCIDR, s.TunnelCIDR6} {
-			if p.IsValid() {
+			if p.IsValid() && !slices.Contains(b.snap.peers, p) {
 				b.snap.peers = append(b.snap.peers, p)
 			}
 		}

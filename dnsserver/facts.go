@@ -56,7 +56,7 @@ func heldByAnother(a netip.AddrPort) bool {
 }
 
 func (f *facts) equal(o *facts) bool {
-	return f.file == o.file && bytes.Equal(f.hosts, o.hosts) && slices.Equal(f.recursors, o.recursors) && maps.Equal(f.own, o.own)
+	return f.file == o.file && bytes.Equal(f.hosts, o.hosts) && slices.Equal(f.recursors, o.recursors) && slices.Equal(f.tunnel, o.tunnel) && maps.Equal(f.own, o.own)
 }
 
 // watch follows /etc/resolv.conf, /etc/hosts and the host's addresses until ctx is done.

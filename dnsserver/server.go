@@ -150,6 +150,7 @@ func (s *Server) Reload(settings *configs.Settings) error {
 // look reads the facts of the host.
 func (s *Server) look() facts {
 	f := readFacts(s.facts)
+	f.tunnel = listen.NetworksOf(s.settings.TunnelInterface)
 	for _, i := range s.inherited {
 		if i.Name == HeldName {
 			continue

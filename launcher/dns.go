@@ -2,6 +2,7 @@ package launcher
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"panteras/configs"
@@ -14,7 +15,7 @@ func dns(b *builder) Daemon {
 		metrics = b.metricsSocket("dns")
 		more = []string{"METRICS_LISTEN=" + configs.QuoteWord(metrics) + "\n"}
 	}
-	d := b.own("dns", "dns", b.DNS, more...)
+	d := b.own("dns", "dns", b.DNS, []configs.Group{configs.GroupCommon}, more...)
 	d.Metrics = metrics
 	d.Run, d.Because = b.StartDNS, b.because("START_DNS")
 	for _, a := range b.DNSListen {
@@ -34,16 +35,16 @@ func dns(b *builder) Daemon {
 	return d
 }
 
-// own is a daemon that is a command of this program. It cannot read the operator's
-// files, which may be root's alone, so it finds the settings that were given in a
-// file of its own, and behind them those that the launcher gives it, a line each.
-// Writing that anew and SIGHUP change them.
-func (b *builder) own(name, command string, p configs.Process, more ...string) Daemon {
+// own is a daemon that is a command of this program and needs groups of settings. It
+// cannot read the operator's files, which may be root's alone, so it finds the settings
+// that were given in a file of its own, and behind them those that the launcher gives it,
+// a line each. Writing that anew and SIGHUP change them.
+func (b *builder) own(name, command string, p configs.Process, groups []configs.Group, more ...string) Daemon {
 	args := []arg{spacedArg("--restricted", b.run(name))}
 	return Daemon{
 		Name: name, User: p.User, NOFile: p.NOFile,
 		Argv: arguments([]string{b.facts.Self, command}, args, p), Env: b.ownEnv("/"),
-		Files: []File{{Path: b.run(name, "host"), Mode: "0600", Content: b.givenSettings() + strings.Join(more, "")}},
+		Files: []File{{Path: b.run(name, "host"), Mode: "0600", Content: b.givenSettings(groups) + strings.Join(more, "")}},
 		Probe: Probe{Kind: ProbeNotify},
 		Stop:  Stop{"SIGTERM", 10}, Reload: "SIGHUP", Self: true,
 	}
@@ -59,12 +60,12 @@ func (b *builder) metricsSocket(name string) string {
 	return "off"
 }
 
-// givenSettings is a settings file with everything that is not a default.
-func (b *builder) givenSettings() string {
+// givenSettings is a settings file with everything of the groups that is not a default.
+func (b *builder) givenSettings(groups []configs.Group) string {
 	var text strings.Builder
 	for _, s := range configs.All() {
 		o := b.origins[s.Name]
-		if s.Group == configs.GroupCommon && s.AliasOf == "" && b.loaded.Given(s.Name) && o.Value != "" {
+		if slices.Contains(groups, s.Group) && s.AliasOf == "" && b.loaded.Given(s.Name) && o.Value != "" {
 			text.WriteString(s.Name + "=" + configs.QuoteWord(o.Value) + "\n")
 		}
 	}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the Debian or Ubuntu packages that are missing for a purpose: `make`,
-# `test`, `lint`. Does nothing, and needs no rights, if nothing is missing.
+# `test`, `lint`, `bench`. Does nothing, and needs no rights, if nothing is missing.
 set -euo pipefail
 
 # Debian keeps some programs where only root looks.
@@ -19,11 +19,24 @@ table() {
 		test  ip                     iproute2
 		test  ss                     iproute2
 		test  setsid                 util-linux
+		test  unshare                util-linux
+		test  wg-quick               wireguard-tools
+		test  zbarimg                zbar-tools
 		test  java                   default-jre-headless
 		test  /usr/share/java/zookeeper.jar zookeeper
 		test  nft                    nftables
 		test  systemd-analyze        systemd
+		test  wireguard-go           wireguard-go
+		test  dbus-daemon            dbus-daemon
+		test  ping                   iputils-ping
+		test  sysctl                 procps
 		lint  shellcheck             shellcheck
+		bench iperf3                 iperf3
+		bench openvpn                openvpn
+		bench openssl                openssl
+		bench sshuttle               sshuttle
+		bench sshd                   openssh-server
+		bench ssh                    openssh-client
 	END
 }
 

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -14,9 +12,6 @@ import (
 	"panteras/dnsserver"
 
 	"github.com/coreos/go-systemd/v22/daemon"
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 )
 
@@ -61,15 +56,11 @@ func (a *app) serveDNS(cmd *cobra.Command) error {
 	defer signal.Stop(signals)
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
-	closeMetrics, err := serveMetrics(loaded.Settings.MetricsListen, server)
-	switch {
-	case err == nil:
-		defer closeMetrics()
-	case loaded.Given("METRICS_LISTEN"):
-		return fmt.Errorf("METRICS_LISTEN: %w", err)
-	default: // names matter more than figures that nobody asked for
-		log.Warn("no metrics: the default address cannot be used; set METRICS_LISTEN", "error", err)
+	closeMetrics, err := serveMetrics("METRICS_LISTEN", loaded.Settings.MetricsListen, loaded, server, log)
+	if err != nil {
+		return err
 	}
+	defer closeMetrics()
 
 	var stopping time.Time
 	done := make(chan error, 1)
@@ -114,21 +105,3 @@ func (a *app) reloadDNS(cmd *cobra.Command, server *dnsserver.Server) {
 
 // notify tells the service manager (sd_notify(3)); without one it does nothing.
 func notify(state string) { _, _ = daemon.SdNotify(false, state) }
-
-// serveMetrics serves Prometheus where METRICS_LISTEN says.
-func serveMetrics(listen string, server *dnsserver.Server) (closeAll func(), err error) {
-	if listen == "" {
-		return func() {}, nil
-	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(server, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	l, err := listenMetrics(listen)
-	if err != nil {
-		return nil, err
-	}
-	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = srv.Serve(l) }()
-	return func() { _ = srv.Close() }, nil
-}

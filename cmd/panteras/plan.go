@@ -70,7 +70,7 @@ func newPlanCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&files, "files", false, "print the contents of files")
-	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupDaemons)
+	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel, configs.GroupDaemons)
 	return cmd
 }
 

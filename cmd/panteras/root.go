@@ -36,6 +36,8 @@ var commands = []func(*app) *cobra.Command{
 	newLogsCommand,
 	newUpgradeCommand,
 	newDNSCommand,
+	newPeerCommand,
+	newGatewayCommand,
 	newDoctorCommand,
 	newExportCommand,
 	newSettingsCommand,
@@ -137,9 +139,13 @@ func addSettingsFlags(cmd *cobra.Command, groups ...configs.Group) {
 
 // load reads the settings for a command and makes the logger they ask for, on
 // which it logs the warnings. An error is a usageError; the settings found so far
-// come with it and can only be shown.
-func (a *app) load(cmd *cobra.Command) (*configs.Loaded, *slog.Logger, error) {
+// come with it and can only be shown. That one of unused, which the command makes no
+// use of, cannot be derived is nobody's problem; that one was given and is wrong, is.
+func (a *app) load(cmd *cobra.Command, unused ...string) (*configs.Loaded, *slog.Logger, error) {
 	loaded, _, log := a.look(cmd)
+	loaded.Findings = slices.DeleteFunc(loaded.Findings, func(f configs.Finding) bool {
+		return slices.Contains(unused, f.Setting) && !loaded.Given(f.Setting)
+	})
 	for _, warning := range loaded.Warnings() {
 		log.Warn(warning)
 	}

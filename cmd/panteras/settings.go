@@ -58,7 +58,7 @@ func newSettingsCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVar(&asMarkdown, "markdown", false, "print the table of docs/settings.md instead of values")
-	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupDaemons)
+	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel, configs.GroupDaemons)
 	return cmd
 }
 

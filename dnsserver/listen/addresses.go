@@ -36,3 +36,24 @@ func HostAddresses() ([]netip.Addr, error) {
 	}
 	return list, nil
 }
+
+// NetworksOf lists the networks that an interface has addresses in, link-local ones
+// excepted; none where there is no such interface.
+func NetworksOf(name string) []netip.Prefix {
+	i, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil
+	}
+	addrs, err := i.Addrs()
+	if err != nil {
+		return nil
+	}
+	var list []netip.Prefix
+	for _, a := range addrs {
+		p, err := netip.ParsePrefix(a.String())
+		if err == nil && !p.Addr().IsLinkLocalUnicast() {
+			list = append(list, p.Masked())
+		}
+	}
+	return list
+}

@@ -1,8 +1,10 @@
 package lab
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -29,6 +31,9 @@ type ConsulOptions struct {
 	// ManagementToken turns ACLs on, with everything denied to everybody else. API
 	// holds it.
 	ManagementToken string
+	// Dial connects to the API where only the test's own goroutine reaches Consul: in
+	// another network namespace.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // ConsulNode is a running single-node Consul server on 127.0.0.1.
@@ -114,6 +119,9 @@ func tryConsul(t testing.TB, o ConsulOptions) *ConsulNode {
 	api := consul.DefaultNonPooledConfig()
 	api.Address = node.HTTPAddr.String()
 	api.Datacenter, api.Token = o.Datacenter, o.ManagementToken
+	if o.Dial != nil {
+		api.Transport.DialContext = o.Dial
+	}
 	client, err := consul.NewClient(api)
 	if err != nil {
 		t.Fatalf("cannot make a client for %s: %v", node.HTTPAddr, err)

@@ -48,6 +48,18 @@ func launch(t testing.TB, path string, o PanterasOptions) *Process {
 	return p
 }
 
+// Program runs another program as [Panteras] runs ours.
+func Program(t testing.TB, path string, o PanterasOptions) *Process {
+	t.Helper()
+	return launch(t, path, o)
+}
+
+// Built returns the path of a program that `make tools` built.
+func Built(t testing.TB, name string) string {
+	t.Helper()
+	return builtBinary(t, name, "tools")
+}
+
 // await waits for a condition and fails the test when the process ends before
 // it holds: there is no point in waiting for the dead.
 func (p *Process) await(t testing.TB, timeout time.Duration, what string, condition func() bool) {

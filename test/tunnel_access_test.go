@@ -1,0 +1,144 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"panteras/internal/lab"
+	"panteras/tunnel"
+)
+
+// echoes says whether a connection carries something there and back.
+func echoes(c net.Conn, patience time.Duration) bool {
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := c.Write([]byte("ping")); err != nil {
+		return false
+	}
+	_, err := io.ReadFull(c, make([]byte, 4))
+	return err == nil
+}
+
+// reaches says whether a host gets an echo over TCP.
+func (h *host) reaches(t testing.TB, address string) bool {
+	t.Helper()
+	c, err := h.dial(t, "tcp", address, net.Dialer{Timeout: 2 * time.Second})
+	return err == nil && echoes(c, 2*time.Second)
+}
+
+// pings says whether a host gets an echo over ICMP, within a second.
+func (h *host) pings(t testing.TB, address string) bool {
+	t.Helper()
+	_, err := h.try(t, nil, "ping", "-c1", "-W1", address)
+	return err == nil
+}
+
+// A peer reaches what it may and nothing else, and is told so at once.
+func TestTunnelLetsThroughWhatIsAllowed(t *testing.T) {
+	l := newTunnelLab(t)
+	l.start()
+	for _, a := range []string{serviceAddr + ":80", serviceAddr + ":81", "[" + serviceAddr6 + "]:80"} {
+		l.service.echo(t, a)
+	}
+	// The metadata service of a cloud is reached over the default route.
+	l.service.address(t, "eth0", "169.254.169.254/32")
+	l.service.echo(t, "169.254.169.254:80")
+	l.gateway.route(t, "0.0.0.0/0", serviceAddr)
+	if !l.gateway.reaches(t, "169.254.169.254:80") {
+		t.Fatal("the gateway itself does not reach the metadata service")
+	}
+	l.gateway.echo(t, gatewayInner+":80")
+	l.gateway.echo(t, tunnelGateway+":22")
+	full := l.add("full", nil)
+	full.connect(l.client)
+	lab.Eventually(t, patience, "the service to be reached", func() bool { return l.client.reaches(t, serviceAddr+":80") })
+	if !l.client.reaches(t, "["+serviceAddr6+"]:80") {
+		t.Error("no IPv6")
+	}
+	if !l.client.pings(t, serviceAddr) || !l.client.pings(t, tunnelGateway) || !l.client.pings(t, "fd99::1") {
+		t.Error("no ping")
+	}
+	for address, what := range map[string]string{
+		tunnelGateway + ":22": "a port of the gateway at its tunnel address",
+		gatewayInner + ":80":  "a port of the gateway at another address",
+		"169.254.169.254:80":  "the metadata service",
+		"10.99.77.77:80":      "another peer's address",
+		"[fd99::77]:80":       "another peer's address",
+		"10.99.0.1:9154":      "the gateway's metrics",
+	} {
+		began := time.Now()
+		c, err := l.client.dial(t, "tcp", address, net.Dialer{Timeout: 10 * time.Second})
+		if err == nil {
+			t.Errorf("%s (%s) can be reached: %v", what, address, c.RemoteAddr())
+		}
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("%s (%s) is not refused at once, but after %v: %v", what, address, time.Since(began), err)
+		}
+	}
+	// Who is allowed one port has that one.
+	if _, err := l.store.Update(context.Background(), "full", func(p *tunnel.Peer) error {
+		p.Allow = rules(t, serviceAddr+"/32:tcp/81")
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	lab.Eventually(t, patience, "port 80 to be refused", func() bool {
+		_, err := l.client.dial(t, "tcp", serviceAddr+":80", net.Dialer{Timeout: 2 * time.Second})
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
+	if !l.client.reaches(t, serviceAddr+":81") {
+		t.Error("port 81 is not reached")
+	}
+	if l.client.pings(t, serviceAddr) {
+		t.Error("a port is no ping")
+	}
+}
+
+// Nothing is left of a gateway that has ended, and what it changed is as it was.
+func TestTunnelLeavesNothing(t *testing.T) {
+	l := newTunnelLab(t)
+	look := func() string {
+		var out strings.Builder
+		for _, args := range [][]string{{"ip", "-o", "link"}, {"ip", "-o", "address"}, {"ip", "route", "show", "table", "all"}, {"nft", "list", "ruleset"}} {
+			out.WriteString(l.gateway.run(t, args[0], args[1:]...))
+		}
+		for _, p := range []string{"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"} {
+			out.WriteString(l.gateway.run(t, "sysctl", p))
+		}
+		l.gateway.do(t, func() {
+			for _, dir := range []string{"/run", "/run/wireguard", "/run/panteras"} {
+				list, _ := os.ReadDir(dir)
+				for _, e := range list {
+					if !e.IsDir() {
+						out.WriteString(dir + "/" + e.Name() + "\n")
+					}
+				}
+			}
+		})
+		return out.String()
+	}
+	before := look()
+	l.add("alice", nil)
+	for range 2 {
+		l.start()
+		during := look()
+		for _, want := range []string{tunnelInterface + ":", "10.99.0.1/16", "fd99::1/64", "table inet panteras", "ip_forward = 1", "/run/wireguard/" + tunnelInterface + ".sock"} {
+			if !strings.Contains(during, want) {
+				t.Errorf("%q lacks:\n%s", want, during)
+			}
+		}
+		if show := l.gateway.run(t, "wg", "show", tunnelInterface); !strings.Contains(show, "10.99.") || !strings.Contains(show, "listening port: 51820") {
+			t.Errorf("wg show says\n%s", show)
+		}
+		l.stop()
+		if after := look(); after != before {
+			t.Errorf("before:\n%s\nafter:\n%s", before, after)
+		}
+	}
+}

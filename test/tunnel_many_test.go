@@ -1,0 +1,91 @@
+package test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"panteras/internal/lab"
+	"panteras/tunnel"
+)
+
+// manyPeers writes a store with peers, and returns the last of them.
+func (l *tunnelLab) manyPeers(n int) *peer {
+	t := l.t
+	t.Helper()
+	last := &peer{lab: l}
+	type row struct {
+		Index uint64 `json:"index"`
+		Value any    `json:"value"`
+	}
+	entries := map[string]row{"cluster": {1, map[string]string{"ula": "fd99::/64"}}}
+	v4, v6 := netip.MustParseAddr("10.99.100.0"), netip.MustParseAddr("fd99::6400")
+	for i := range n {
+		v4, v6 = v4.Next(), v6.Next()
+		private, err := tunnel.NewPrivateKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		last.name, last.private = fmt.Sprintf("peer-%05d", i), private
+		last.kept = tunnel.Peer{
+			Name: last.name, PublicKey: private.Public(), Addresses: []netip.Addr{v4, v6},
+			Created: time.Now().UTC(), Changed: time.Now().UTC(),
+		}
+		entries["peers/"+last.name] = row{1, last.kept}
+	}
+	text, err := json.Marshal(map[string]any{"format": "panteras tunnel store", "version": 1, "index": 1, "entries": entries})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(l.state, "tunnel"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(l.state, "tunnel", "peers.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return last
+}
+
+var residentSet = regexp.MustCompile(`VmRSS:\s+(\d+) kB`)
+
+// With 10,000 peers a gateway that is killed and started again serves within seconds.
+func TestTunnelWithManyPeers(t *testing.T) {
+	const many = 10_000
+	l := newTunnelLab(t)
+	peer := l.manyPeers(many)
+	l.start()
+	l.service.source(t, serviceAddr+":80")
+	peer.connect(l.client)
+	lab.Eventually(t, startPatience, "the gateway to be reached", func() bool { return l.client.pings(t, tunnelGateway) })
+	got := l.client.download(t, serviceAddr+":80")
+	endpoints := filepath.Join(l.state, "tunnel", "endpoints.json")
+	lab.Eventually(t, startPatience, "the place of the peer to be saved", func() bool {
+		b, _ := os.ReadFile(endpoints)
+		return strings.Contains(string(b), clientAddr)
+	})
+	l.process.Signal(syscall.SIGKILL)
+	<-l.process.Done()
+	ceases(t, got, 500*time.Millisecond)
+	began := time.Now()
+	l.start()
+	up := time.Since(began)
+	flows(t, got)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", l.process.Pid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("started with %d peers: up after %v, traffic after %v, memory %s kB", many, up, time.Since(began), residentSet.FindSubmatch(status)[1])
+	if got := l.metric(`panteras_tunnel_peers{state="enabled"}`); got != many {
+		t.Errorf("%v peers", got)
+	}
+	if n := strings.Count(l.gateway.run(t, "wg", "show", tunnelInterface, "peers"), "\n"); n != many {
+		t.Errorf("the interface has %d peers", n)
+	}
+}

@@ -1,0 +1,239 @@
+package device
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/wgctrl"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+)
+
+// Options say which interface to make.
+type Options struct {
+	Name     string
+	Datapath Datapath
+	MTU      int
+	Log      *slog.Logger
+}
+
+// Device is the interface. It is not safe for concurrent use.
+type Device struct {
+	name     string
+	datapath Datapath
+	adopted  bool
+	engine   *engine // nil if the interface is the kernel's, or another process's
+	client   *wgctrl.Client
+	claim    net.Listener
+}
+
+// Open makes the interface, which stays down until Up. One that is there already and is
+// WireGuard's is taken over with its sessions: a process that died left it, or another
+// program serves it. Anything else of that name is an error.
+func Open(o Options) (*Device, error) {
+	d := &Device{name: o.Name}
+	if err := d.open(o); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (d *Device) open(o Options) (err error) {
+	// The kernel keeps such names apart by network namespace, as it does interfaces, and
+	// forgets them with the process.
+	if d.claim, err = net.Listen("unix", "@panteras-tunnel-"+o.Name); err != nil {
+		if errors.Is(err, unix.EADDRINUSE) {
+			return fmt.Errorf("another panteras gateway serves %s; stop it, or set TUNNEL_INTERFACE", o.Name)
+		}
+		return err
+	}
+	if d.client, err = wgctrl.New(); err != nil {
+		return permission("cannot configure WireGuard", err)
+	}
+	if d.adopted, err = d.adopt(o.Datapath); err != nil || d.adopted {
+		return err
+	}
+	datapath, err := choose(o.Datapath, Probe())
+	if err != nil {
+		return err
+	}
+	if datapath == Kernel {
+		err = netlink.LinkAdd(&netlink.Wireguard{LinkAttrs: netlink.LinkAttrs{Name: o.Name, MTU: o.MTU}})
+		if err != nil {
+			return permission("cannot make "+o.Name, err)
+		}
+	} else if d.engine, err = newEngine(o.Name, o.MTU, o.Log); err != nil {
+		return err
+	}
+	d.datapath = datapath // from here on there is something to remove
+	return nil
+}
+
+// adopt takes over an interface that is there. One of the kernel's is removed where this
+// process is to encrypt.
+func (d *Device) adopt(want Datapath) (bool, error) {
+	link, err := netlink.LinkByName(d.name)
+	if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
+		return false, nil
+	}
+	if err != nil {
+		return false, permission("cannot look at "+d.name, err)
+	}
+	dev, err := d.client.Device(d.name)
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return false, permission("cannot look at "+d.name, err)
+	case err != nil:
+		return false, fmt.Errorf("%s exists and is no WireGuard interface that answers (%w); remove it (ip link delete %s) or set TUNNEL_INTERFACE", d.name, err, d.name)
+	}
+	datapath := Userspace
+	if dev.Type == wgtypes.LinuxKernel {
+		datapath = Kernel
+	}
+	if want == Userspace && datapath == Kernel {
+		return false, netlink.LinkDel(link)
+	}
+	if want == Kernel && datapath == Userspace {
+		return false, fmt.Errorf("TUNNEL_DATAPATH=kernel: %s exists and is another process's; remove it (ip link delete %s)", d.name, d.name)
+	}
+	d.datapath = datapath
+	return true, nil
+}
+
+// Datapath says who encrypts; never Auto.
+func (d *Device) Datapath() Datapath { return d.datapath }
+
+// Adopted says whether the interface was there before.
+func (d *Device) Adopted() bool { return d.adopted }
+
+// Apply makes keys and peers what they should be, and returns how many things had to
+// change. Applied twice it changes nothing the second time.
+func (d *Device) Apply(c *Config) (changed int, err error) {
+	have, err := d.client.Device(d.name)
+	if err != nil {
+		return 0, permission("cannot read the peers of "+d.name, err)
+	}
+	cfg, changed := diff(have, c)
+	if changed == 0 {
+		return 0, nil
+	}
+	if err := d.client.ConfigureDevice(d.name, cfg); err != nil {
+		if errors.Is(err, unix.EADDRINUSE) {
+			return 0, fmt.Errorf("another program has UDP port %d; set TUNNEL_PORT: %w", c.Port, err)
+		}
+		return 0, permission("cannot configure "+d.name, err)
+	}
+	return changed, nil
+}
+
+// Up brings the interface up; peers are heard from now on.
+func (d *Device) Up() error {
+	link, err := netlink.LinkByName(d.name)
+	if err == nil {
+		err = netlink.LinkSetUp(link)
+	}
+	if err == nil && d.engine != nil {
+		err = d.engine.dev.Up() // it follows the interface by itself, but this way we see an error
+	}
+	if errors.Is(err, unix.EADDRINUSE) {
+		return fmt.Errorf("another program has the tunnel's UDP port; set TUNNEL_PORT: %w", err)
+	}
+	if err != nil {
+		return permission("cannot bring up "+d.name, err)
+	}
+	return nil
+}
+
+// callKeepalive is a keepalive that is set for a moment: to set one sends a packet, and that
+// begins with a handshake.
+const callKeepalive = 25 * time.Second
+
+// Call makes peers shake hands at once, given where they are. Those that are not there any
+// more lose nothing: they say themselves where they are.
+func (d *Device) Call(where map[wgtypes.Key]netip.AddrPort) error {
+	if len(where) == 0 {
+		return nil
+	}
+	on, off := callKeepalive, time.Duration(0)
+	var call, quiet []wgtypes.PeerConfig
+	for key, endpoint := range where {
+		call = append(call, wgtypes.PeerConfig{PublicKey: key, UpdateOnly: true, Endpoint: net.UDPAddrFromAddrPort(endpoint), PersistentKeepaliveInterval: &on})
+		quiet = append(quiet, wgtypes.PeerConfig{PublicKey: key, UpdateOnly: true, PersistentKeepaliveInterval: &off})
+	}
+	for _, peers := range [][]wgtypes.PeerConfig{call, quiet} {
+		if err := d.client.ConfigureDevice(d.name, wgtypes.Config{Peers: peers}); err != nil {
+			return permission("cannot configure "+d.name, err)
+		}
+	}
+	return nil
+}
+
+// Gone is closed when the interface was removed under our hands. It is nil, which is
+// never closed, if the interface is not this process's.
+func (d *Device) Gone() <-chan struct{} {
+	if d.engine == nil {
+		return nil
+	}
+	return d.engine.dev.Wait()
+}
+
+// PeerStatus is what the interface knows about a peer.
+type PeerStatus struct {
+	// LastHandshake is when the peer was last certainly there; zero if never.
+	LastHandshake time.Time
+	// Endpoint is where it was then; invalid if unknown.
+	Endpoint netip.AddrPort
+	// Received and Sent count bytes since the peer was configured.
+	Received, Sent int64
+}
+
+// Status returns what is known about the peers, by public key.
+func (d *Device) Status() (map[wgtypes.Key]PeerStatus, error) {
+	dev, err := d.client.Device(d.name)
+	if err != nil {
+		return nil, permission("cannot read the peers of "+d.name, err)
+	}
+	out := make(map[wgtypes.Key]PeerStatus, len(dev.Peers))
+	for _, p := range dev.Peers {
+		s := PeerStatus{LastHandshake: p.LastHandshakeTime, Received: p.ReceiveBytes, Sent: p.TransmitBytes}
+		if p.Endpoint != nil {
+			a := p.Endpoint.AddrPort()
+			s.Endpoint = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+		}
+		if s.LastHandshake.Unix() <= 0 {
+			s.LastHandshake = time.Time{}
+		}
+		out[p.PublicKey] = s
+	}
+	return out, nil
+}
+
+// Close removes the interface, whoever made it.
+func (d *Device) Close() error {
+	var err error
+	switch {
+	case d.engine != nil:
+		d.engine.close()
+	case d.datapath != "":
+		var link netlink.Link
+		if link, err = netlink.LinkByName(d.name); err == nil {
+			err = netlink.LinkDel(link)
+		}
+		if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {
+			err = nil
+		}
+	}
+	if d.client != nil {
+		_ = d.client.Close()
+	}
+	if d.claim != nil {
+		_ = d.claim.Close()
+	}
+	return err
+}

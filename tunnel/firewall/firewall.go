@@ -1,0 +1,192 @@
+package firewall
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+)
+
+// socketBuffer is the room for one batch: 10,000 peers take about 3 MB.
+const socketBuffer = 64 << 20
+
+// Firewall puts rules in force in the network namespace of the thread that calls it. It
+// is not safe for concurrent use.
+type Firewall struct {
+	now func() time.Time
+	// What is in force, as far as we know; nil before the first Apply.
+	rules   *Rules
+	sides   []*side
+	members [2][2]elements // of each side: peers, policy
+	counted map[string]uint64
+}
+
+// New makes a firewall. now is the clock that expiries are compared with.
+func New(now func() time.Time) *Firewall {
+	return &Firewall{now: now, counted: map[string]uint64{}}
+}
+
+// Apply makes the rules those in force, all of them or, with an error, none. If nothing
+// but the peers has changed only their elements are touched, else the whole table is
+// replaced; both are one transaction of the kernel's, and packets meet one state or the
+// other.
+func (f *Firewall) Apply(r *Rules) error {
+	var next [2][2]elements
+	for i, v4 := range []bool{true, false} {
+		next[i][0], next[i][1] = members(r, v4)
+	}
+	if f.rules != nil && sameTable(f.rules, r) && f.update(&next) == nil {
+		f.rules, f.members = r, next
+		return nil
+	}
+	_ = f.collect() // they begin at zero in a new table
+	var sides []*side
+	err := f.transaction(func(c *nftables.Conn) (err error) {
+		sides, err = write(c, r, f.now())
+		return err
+	})
+	if err != nil {
+		return explain("cannot put the tunnel's rules in force", err)
+	}
+	f.rules, f.sides, f.members = r, sides, next
+	return nil
+}
+
+// sameTable says whether rules differ in nothing but peers.
+func sameTable(a, b *Rules) bool {
+	x, y := *a, *b
+	x.Peers, y.Peers = nil, nil
+	return reflect.DeepEqual(x, y)
+}
+
+// update changes only what differs. It fails if the table is not what we think it is.
+func (f *Firewall) update(next *[2][2]elements) error {
+	now := f.now()
+	changed := false
+	err := f.transaction(func(c *nftables.Conn) error {
+		for i, s := range f.sides {
+			for j, set := range []*nftables.Set{s.peers, s.policy} {
+				gone, fresh := difference(f.members[i][j], next[i][j], now)
+				changed = changed || len(gone)+len(fresh) > 0
+				// The set's number was of the batch that made it.
+				named := *set
+				named.ID = 0
+				if err := inChunks(kernelElements(gone, now), func(part []nftables.SetElement) error { return c.SetDeleteElements(&named, part) }); err != nil {
+					return err
+				}
+				if err := inChunks(kernelElements(fresh, now), func(part []nftables.SetElement) error { return c.SetAddElements(&named, part) }); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if !changed && !f.InForce() {
+		return errors.New("the table has gone")
+	}
+	return nil
+}
+
+// difference returns what has to be deleted and added to come from one state of a set to
+// another. What has ended by itself is not there any more.
+func difference(have, want elements, now time.Time) (gone, fresh elements) {
+	gone, fresh = elements{}, maps.Clone(want)
+	for e, expires := range have {
+		if other, ok := want[e]; ok && other.Equal(expires) {
+			delete(fresh, e)
+			continue
+		}
+		if expires.IsZero() || expires.After(now) {
+			gone[e] = expires
+		}
+	}
+	return gone, fresh
+}
+
+// InForce says whether the table is there: others, such as a reloading firewalld, remove
+// tables that are not theirs.
+func (f *Firewall) InForce() bool {
+	c, err := nftables.New()
+	if err != nil {
+		return false
+	}
+	t, err := c.ListTableOfFamily(tableName, nftables.TableFamilyINet)
+	return err == nil && t != nil
+}
+
+// Remove takes the table away, whoever made it; that there is none is no error.
+func (f *Firewall) Remove() error {
+	f.rules = nil
+	err := f.transaction(func(c *nftables.Conn) error {
+		t := table()
+		c.AddTable(t)
+		c.DelTable(t)
+		return nil
+	})
+	return explain("cannot remove the tunnel's rules", err)
+}
+
+// Refused returns how many packets were not let through since the start, by reason.
+func (f *Firewall) Refused() (map[string]uint64, error) {
+	if err := f.collect(); err != nil {
+		return nil, err
+	}
+	return maps.Clone(f.counted), nil
+}
+
+// collect adds what the table has counted to what former tables had, and sets it to zero.
+func (f *Firewall) collect() error {
+	c, err := nftables.New()
+	if err != nil {
+		return err
+	}
+	objects, err := c.ResetNamedObjects(table())
+	if err != nil {
+		return err
+	}
+	for _, o := range objects {
+		named, ok := o.(*nftables.NamedObj)
+		if !ok {
+			continue
+		}
+		if counter, ok := named.Obj.(*expr.Counter); ok {
+			f.counted[named.Name] += counter.Packets
+		}
+	}
+	return nil
+}
+
+// transaction sends the commands that f collects as one batch.
+func (f *Firewall) transaction(collect func(*nftables.Conn) error) error {
+	room := func(c *netlink.Conn) error {
+		return errors.Join(c.SetWriteBuffer(socketBuffer), c.SetReadBuffer(socketBuffer))
+	}
+	c, err := nftables.New(nftables.WithSockOptions(room))
+	if err != nil {
+		return err
+	}
+	if err := collect(c); err != nil {
+		return err
+	}
+	return c.Flush()
+}
+
+// explain says what an operator can do about an error.
+func explain(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("%s: %w: run as root or give the process CAP_NET_ADMIN", what, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

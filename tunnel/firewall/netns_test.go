@@ -1,0 +1,285 @@
+package firewall
+
+import (
+	"bytes"
+	"flag"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// ownNetwork moves the test into a network namespace of its own.
+func ownNetwork(t testing.TB) {
+	t.Helper()
+	runtime.LockOSThread() // for good: the namespace ends with the thread
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Skipf("cannot make a network namespace (root may): %v", err)
+	}
+}
+
+// nft runs nft in the test's namespace.
+func nft(t testing.TB, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("nft", args...)
+	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("nft %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out)
+}
+
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+func apply(t testing.TB, f *Firewall, r *Rules) {
+	t.Helper()
+	if err := f.Apply(r); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var elementList = regexp.MustCompile(`(?s)elements = \{(.*?)\}`)
+
+// listing is the table as nft shows it, with the elements in an order of their own.
+func listing(t testing.TB) string {
+	t.Helper()
+	return elementList.ReplaceAllStringFunc(nft(t, "--numeric-protocol", "--stateless", "list", "table", "inet", "panteras"), func(s string) string {
+		list := strings.Split(elementList.FindStringSubmatch(s)[1], ",")
+		for i := range list {
+			list[i] = "\t\t\t" + strings.Join(strings.Fields(list[i]), " ")
+		}
+		slices.Sort(list)
+		return "elements = {\n" + strings.Join(list, ",\n") + " }"
+	})
+}
+
+var start = time.Unix(1_800_000_000, 0)
+
+func at(clock *time.Time) func() time.Time { return func() time.Time { return *clock } }
+
+func exampleRules() *Rules {
+	return &Rules{
+		Interface: "wg-panteras", DNSPort: 53, Masquerade: true,
+		Gateway: []netip.Addr{addr("10.99.0.1"), addr("fd12::1")},
+		Routes:  []netip.Prefix{prefix("10.210.0.0/24"), prefix("10.210.0.128/25"), prefix("192.168.7.0/24"), prefix("fd34::/64")},
+		Peers: []Peer{
+			{Addresses: []netip.Addr{addr("10.99.0.2"), addr("fd12::2")}, Allow: []Allow{{Network: prefix("10.210.0.0/24")}, {Network: prefix("fd34::/64")}}},
+			{Addresses: []netip.Addr{addr("10.99.0.3")}, Expires: start.Add(30 * 24 * time.Hour), Allow: []Allow{
+				{Network: prefix("10.210.0.7/32"), Protocol: protoTCP, First: 80, Last: 80},
+				{Network: prefix("10.210.0.7/32"), Protocol: protoTCP, First: 8000, Last: 8999},
+				{Network: prefix("192.168.0.0/16"), Protocol: protoUDP, First: 53, Last: 53},
+			}},
+			{Addresses: []netip.Addr{addr("10.99.0.4")}}, // may nothing but DNS
+			{Addresses: []netip.Addr{addr("10.99.0.5")}, Expires: start.Add(-time.Second), Allow: []Allow{{Network: prefix("10.210.0.0/24")}}},
+		},
+	}
+}
+
+// The kernel has exactly the rules of the golden files, as nft reads them.
+func TestGoldenRules(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*Rules)
+	}{
+		{"masquerade", func(*Rules) {}},
+		{"routed-ipv4", func(r *Rules) {
+			r.Masquerade, r.DNSPort = false, 5353
+			r.Gateway, r.Routes = r.Gateway[:1], r.Routes[:3]
+			r.Peers[0].Addresses = r.Peers[0].Addresses[:1]
+		}},
+		{"nobody", func(r *Rules) { r.Peers = nil }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			ownNetwork(t)
+			r := exampleRules()
+			test.change(r)
+			now := start
+			apply(t, New(at(&now)), r)
+			got := listing(t)
+			file := filepath.Join("testdata", test.name+".nft")
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("-want +got, or run with -update:\n%s", diff)
+			}
+		})
+	}
+}
+
+// Whatever the way, the same rules make the same table.
+func TestUpdatesEndWhereAFreshTableBegins(t *testing.T) {
+	ownNetwork(t)
+	now := start
+	f := New(at(&now))
+	empty := exampleRules()
+	empty.Peers = nil
+	apply(t, f, empty)
+	narrowed := exampleRules()
+	narrowed.Peers[0].Allow = narrowed.Peers[0].Allow[:1]
+	narrowed.Peers[1].Expires = time.Time{}
+	for i, r := range []*Rules{exampleRules(), exampleRules(), narrowed, empty, exampleRules()} {
+		apply(t, f, r)
+		got := listing(t)
+		apply(t, New(at(&now)), r)
+		if diff := cmp.Diff(listing(t), got); diff != "" {
+			t.Fatalf("step %d: -fresh +updated:\n%s", i, diff)
+		}
+	}
+}
+
+// Changing peers does not touch the rest of the table: its counters go on.
+func TestPeersChangeWithoutANewTable(t *testing.T) {
+	ownNetwork(t)
+	now := start
+	f := New(at(&now))
+	apply(t, f, exampleRules())
+	handle := func() string {
+		return regexp.MustCompile(`table inet panteras \{ # handle (\d+)`).FindString(nft(t, "--handle", "list", "table", "inet", "panteras"))
+	}
+	before := handle()
+	less := exampleRules()
+	less.Peers = less.Peers[1:]
+	apply(t, f, less)
+	if after := handle(); after != before || before == "" {
+		t.Errorf("%q became %q", before, after)
+	}
+	if l := listing(t); strings.Contains(l, "10.99.0.2") || !strings.Contains(l, "10.99.0.3") {
+		t.Error(l)
+	}
+}
+
+// A table that somebody took away, or emptied, is put back, even if nothing has changed.
+func TestTheTableIsMended(t *testing.T) {
+	ownNetwork(t)
+	now := start
+	f := New(at(&now))
+	apply(t, f, exampleRules())
+	want := listing(t)
+	for _, damage := range [][]string{{"delete", "table", "inet", "panteras"}, {"flush", "ruleset"}} {
+		nft(t, damage...)
+		if f.InForce() {
+			t.Error("in force without a table")
+		}
+		apply(t, f, exampleRules())
+		if diff := cmp.Diff(want, listing(t)); diff != "" || !f.InForce() {
+			t.Errorf("after %v: %s", damage, diff)
+		}
+	}
+	if err := f.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Remove(); err != nil {
+		t.Errorf("removing what is not there: %v", err)
+	}
+	if got := nft(t, "list", "tables"); got != "" {
+		t.Errorf("left: %s", got)
+	}
+}
+
+// An element ends in the kernel, whether anybody looks or not; the next change finds that
+// it has gone and is none the worse.
+func TestElementsEndByThemselves(t *testing.T) {
+	ownNetwork(t)
+	now := start
+	f := New(at(&now))
+	r := exampleRules()
+	r.Peers[1].Expires = start.Add(200 * time.Millisecond)
+	apply(t, f, r)
+	if !strings.Contains(listing(t), "10.99.0.3") {
+		t.Fatal("there is no element")
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for strings.Contains(listing(t), "10.99.0.3") {
+		if time.Now().After(deadline) {
+			t.Fatal("the element does not end")
+		}
+	}
+	later := exampleRules()
+	later.Peers = later.Peers[:1]
+	apply(t, f, later) // its clock says that the element should still be there
+	if l := listing(t); !strings.Contains(l, "10.99.0.2") {
+		t.Error(l)
+	}
+}
+
+func TestManyPeersInOneBatch(t *testing.T) {
+	ownNetwork(t)
+	now := start
+	f := New(at(&now))
+	r := exampleRules()
+	r.Peers = nil
+	base4, base6 := addr("10.99.0.1"), addr("fd12::1")
+	for range 10_000 {
+		base4, base6 = base4.Next(), base6.Next()
+		r.Peers = append(r.Peers, Peer{Addresses: []netip.Addr{base4, base6}, Allow: []Allow{{Network: prefix("10.210.0.0/24")}, {Network: prefix("fd34::/64")}}})
+	}
+	began := time.Now()
+	apply(t, f, r)
+	t.Logf("10,000 peers: %v", time.Since(began))
+	began = time.Now()
+	less := *r
+	less.Peers = r.Peers[1:]
+	apply(t, f, &less)
+	t.Logf("one of them less: %v", time.Since(began))
+	for _, set := range []string{"peers4", "peers6", "policy4", "policy6"} {
+		list := elementList.FindString(nft(t, "list", "set", "inet", "panteras", set))
+		if got := strings.Count(list, ",") + 1; got != len(less.Peers) {
+			t.Errorf("%s has %d elements", set, got)
+		}
+	}
+}
+
+func TestWarningsNameTheChainAndTheCommand(t *testing.T) {
+	ownNetwork(t)
+	now := start
+	apply(t, New(at(&now)), exampleRules())
+	if list, err := Warnings("wg-panteras"); err != nil || len(list) != 0 {
+		t.Errorf("our own table: %v, %v", list, err)
+	}
+	nft(t, `table inet theirs {
+		chain fw { type filter hook forward priority 0; policy drop; }
+		chain in { type filter hook input priority 0; policy drop; }
+		chain out { type filter hook output priority 0; policy drop; }
+		chain harmless { type filter hook forward priority 0; policy accept; }
+		chain regular { }
+	}`)
+	nft(t, `table ip filter {
+		chain FORWARD { type filter hook forward priority 0; policy drop; }
+	}`)
+	list, err := Warnings("wg-panteras")
+	if err != nil || len(list) != 3 {
+		t.Fatalf("%v, %q", err, list)
+	}
+	for i, want := range []string{
+		"nft insert rule inet theirs fw iifname wg-panteras accept",
+		"nft insert rule inet theirs in iifname wg-panteras accept",
+		"iptables -I DOCKER-USER -i wg-panteras",
+	} {
+		if !strings.Contains(strings.Join(list, "\n"), want) {
+			t.Errorf("%d: %q not in %q", i, want, list)
+		}
+	}
+	// What we advise is what nft takes.
+	nft(t, strings.Split("insert rule inet theirs fw iifname wg-panteras accept", " ")...)
+}

@@ -1,0 +1,90 @@
+package tunnel
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// confirmTimeout is how long a consistent read may take.
+	confirmTimeout = 10 * time.Second
+	// confirmRetry is the rest after a read that failed.
+	confirmRetry = time.Second
+)
+
+// Follow keeps up with a store until ctx ends. It calls accept with every state
+// that is to be in force and report with what an operator should know; both from
+// one goroutine. last is the state in force at the beginning, as it was kept on
+// disk, or the zero value. Whatever the store answers, it decides by [Settle].
+func Follow(ctx context.Context, store Reader, last Snapshot, accept func(Snapshot), report func(error)) {
+	type news struct {
+		snapshot Snapshot
+		err      error
+	}
+	arrived := make(chan news)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		store.Watch(ctx, func(s Snapshot, err error) {
+			select {
+			case arrived <- news{s, err}:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	defer func() { <-watched }()
+	again := time.NewTimer(0)
+	again.Stop()
+	defer again.Stop()
+	for {
+		n, confirmed := news{}, false
+		select {
+		case <-ctx.Done():
+			return
+		case n = <-arrived:
+			if n.err == nil {
+				again.Stop() // these news are newer than those to confirm
+			}
+		case <-again.C:
+			n.snapshot, n.err = confirm(ctx, store)
+			confirmed = true
+		}
+		if n.err == nil && !confirmed {
+			if _, verdict, problems := Settle(&last, &n.snapshot); verdict == Confirm {
+				reportAll(report, problems)
+				n.snapshot, n.err = confirm(ctx, store)
+				confirmed = true
+			}
+		}
+		if n.err == nil {
+			settled, verdict, problems := Settle(&last, &n.snapshot)
+			reportAll(report, problems)
+			if verdict == Accept {
+				last = settled
+				accept(settled)
+			}
+			continue
+		}
+		if confirmed {
+			// The watch has told its news and will not tell them again.
+			again.Reset(confirmRetry)
+		}
+		if ctx.Err() == nil {
+			report(fmt.Errorf("%w; the last state stays in force", n.err))
+		}
+	}
+}
+
+func reportAll(report func(error), problems []error) {
+	for _, p := range problems {
+		report(p)
+	}
+}
+
+// confirm is the read that tells whether peers are really gone.
+func confirm(ctx context.Context, store Reader) (Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, confirmTimeout)
+	defer cancel()
+	return store.Read(ctx)
+}

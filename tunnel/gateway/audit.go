@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+
+	"panteras/tunnel"
+)
+
+// event is a change of somebody's access, for the audit log.
+type event struct {
+	what what
+	peer tunnel.DesiredPeer
+}
+
+// what has become of somebody's access.
+type what string
+
+const (
+	begins   what = "peer has access"
+	rekeyed  what = "peer has another key"
+	changed  what = "peer's access changed"
+	removed  what = "peer removed"
+	disabled what = "peer disabled"
+	expired  what = "peer expired"
+)
+
+// ends says whether the peer has no access any more.
+func (e event) ends() bool { return e.what == removed || e.what == disabled || e.what == expired }
+
+// changes lists how access differs between two states: what was taken away first.
+// The snapshot tells why somebody's has ended.
+func changes(before, after []tunnel.DesiredPeer, in *tunnel.Snapshot) []event {
+	old := map[string]tunnel.DesiredPeer{}
+	for _, p := range before {
+		old[p.Name] = p
+	}
+	var gone, fresh []event
+	for _, p := range after {
+		was, ok := old[p.Name]
+		delete(old, p.Name)
+		switch {
+		case !ok:
+			fresh = append(fresh, event{begins, p})
+		case was.PublicKey != p.PublicKey:
+			fresh = append(fresh, event{rekeyed, p})
+		case !sameAccess(&was, &p):
+			fresh = append(fresh, event{changed, p})
+		}
+	}
+	for _, p := range before {
+		if _, ok := old[p.Name]; !ok {
+			continue
+		}
+		why := removed
+		if now, ok := in.Peer(p.Name); ok {
+			if why = expired; now.Disabled {
+				why = disabled
+			}
+		}
+		gone = append(gone, event{why, p})
+	}
+	return append(gone, fresh...)
+}
+
+func sameAccess(a, b *tunnel.DesiredPeer) bool {
+	return a.Preshared == b.Preshared && a.Expires.Equal(b.Expires) &&
+		slices.Equal(a.Addresses, b.Addresses) && slices.EqualFunc(a.Rules, b.Rules, tunnel.Rule.Equal)
+}
+
+// attrs is what the audit log says about a peer: who, and what it may; nothing secret.
+func (e *event) attrs() []any {
+	rules := make([]string, len(e.peer.Rules))
+	for i, r := range e.peer.Rules {
+		rules[i] = r.String()
+	}
+	out := []any{"peer", e.peer.Name, "public_key", e.peer.PublicKey.String(), "addresses", e.peer.Addresses, "allow", rules}
+	if !e.peer.Expires.IsZero() {
+		out = append(out, "expires", e.peer.Expires)
+	}
+	return out
+}
+
+// auditMany is from how many changes at once, as at a start, only the number is logged one
+// level lower in detail.
+const auditMany = 100
+
+func audit(log *slog.Logger, events []event) {
+	level := slog.LevelInfo
+	if len(events) > auditMany {
+		log.Info("access of many peers changed", "audit", true, "peers", len(events))
+		level = slog.LevelDebug
+	}
+	for i := range events {
+		log.Log(context.Background(), level, string(events[i].what), append([]any{"audit", true}, events[i].attrs()...)...)
+	}
+}

@@ -1,0 +1,119 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"reflect"
+	"time"
+
+	"panteras/internal/statefile"
+	"panteras/tunnel"
+	"panteras/tunnel/device"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+)
+
+// A gateway that starts anew knows nobody's session, and peers notice that only after 15 s
+// without an answer. So it remembers where peers were, and calls on them.
+
+const (
+	// noteEvery is how often the places of peers are saved, for the case that the process dies;
+	// less often where it takes long, but at least every noteAtLeast.
+	noteEvery   = time.Second
+	noteAtLeast = 10 * time.Second
+	// connected is how long after a handshake a peer counts as there: a session is no older.
+	connected = 180 * time.Second
+)
+
+// endpoints are where peers were, by public key.
+type endpoints map[string]netip.AddrPort
+
+// endpointsFile is their name in the tunnel's folder.
+const endpointsFile = "endpoints.json"
+
+// connectedAt picks the peers that are there.
+func connectedAt(status map[wgtypes.Key]device.PeerStatus, now time.Time) endpoints {
+	out := endpoints{}
+	for key, s := range status {
+		if s.Endpoint.IsValid() && !s.LastHandshake.IsZero() && now.Sub(s.LastHandshake) < connected {
+			out[key.String()] = s.Endpoint
+		}
+	}
+	return out
+}
+
+// note saves where peers are, if that has changed.
+func (g *Gateway) note() {
+	began := time.Now()
+	defer func() { g.noted, g.noteTook = time.Now(), time.Since(began) }()
+	status, err := g.wire.Status()
+	if err != nil {
+		g.Log.Debug("cannot tell where peers are", "error", err)
+		return
+	}
+	now := connectedAt(status, time.Now())
+	g.figures.connected(len(now))
+	for i := range g.inForce.Peers { // also of those who have no access now, but may again
+		key := g.inForce.Peers[i].PublicKey
+		if _, here := status[wgKey(key)]; !here && g.places[key.String()].IsValid() {
+			now[key.String()] = g.places[key.String()]
+		}
+	}
+	if reflect.DeepEqual(now, g.places) {
+		return
+	}
+	b, err := json.Marshal(now)
+	if err == nil {
+		err = statefile.Write(g.Folder.File(endpointsFile), b)
+	}
+	if err != nil {
+		g.Log.Warn("cannot save where peers are: after a restart they would be away for 15 s", "error", err)
+		return
+	}
+	g.places = now
+}
+
+// wake calls on the peers that were connected when the last process ended.
+func (g *Gateway) wake() {
+	b, err := os.ReadFile(g.Folder.File(endpointsFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &g.places)
+	}
+	if err != nil {
+		g.Log.Warn("cannot tell where peers were; they come back by themselves", "error", err)
+		return
+	}
+	if !g.wire.Adopted() { // the sessions of an interface that was there are alive
+		g.callOn(g.desired.Peers)
+	}
+}
+
+// call calls on peers that have access again.
+func (g *Gateway) call(events []event) {
+	var back []tunnel.DesiredPeer
+	for _, e := range events {
+		if e.what == begins {
+			back = append(back, e.peer)
+		}
+	}
+	g.callOn(back)
+}
+
+// callOn makes peers shake hands, those of whom is known where they were.
+func (g *Gateway) callOn(peers []tunnel.DesiredPeer) {
+	where := map[wgtypes.Key]netip.AddrPort{}
+	for _, p := range peers {
+		if e, ok := g.places[p.PublicKey.String()]; ok {
+			where[wgKey(p.PublicKey)] = e
+		}
+	}
+	if err := g.wire.Call(where); err != nil {
+		g.Log.Warn("cannot call on peers; they come back by themselves", "error", err)
+	}
+}

@@ -1,0 +1,160 @@
+package gateway
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"panteras/tunnel/device"
+	"panteras/tunnel/firewall"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+)
+
+// fakeHost is a host without effects: it notes what a gateway does to it, in order.
+type fakeHost struct {
+	mu       sync.Mutex
+	done     []string
+	peers    []device.Peer
+	rules    *firewall.Rules
+	mtu      int // of the underlay
+	inner    int
+	lost     bool // whether somebody took the table away
+	failing  error
+	status   map[wgtypes.Key]device.PeerStatus
+	called   map[wgtypes.Key]netip.AddrPort
+	changes  chan struct{}
+	refused  map[string]uint64
+	forwards bool
+}
+
+func newFakeHost() *fakeHost {
+	return &fakeHost{mtu: 1500, changes: make(chan struct{}, 1), status: map[wgtypes.Key]device.PeerStatus{}, called: map[wgtypes.Key]netip.AddrPort{}}
+}
+
+func (h *fakeHost) effects() effects {
+	return effects{
+		open:     func(device.Options) (wire, error) { h.note("open"); return &fakeWire{h}, nil },
+		firewall: func(func() time.Time) rules { return &fakeRules{h} },
+		forward:  &fakeForwarding{h},
+		underlay: func(...netip.Addr) (string, int, error) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return "eth0", h.mtu, nil
+		},
+		watch:    func(<-chan struct{}) (<-chan struct{}, error) { return h.changes, nil },
+		warnings: func(string) ([]string, error) { return nil, nil },
+	}
+}
+
+// note appends to what was done; the same thing twice in a row is told once.
+func (h *fakeHost) note(what string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if n := len(h.done); n == 0 || h.done[n-1] != what {
+		h.done = append(h.done, what)
+	}
+}
+
+// look runs f while nothing happens on the host.
+func (h *fakeHost) look(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f()
+}
+
+// names are the addresses of those who have access, at the interface and in the firewall.
+func (h *fakeHost) access() (atWire, inRules []string) {
+	h.look(func() {
+		for _, p := range h.peers {
+			atWire = append(atWire, p.Addresses[0].String())
+		}
+		if h.rules != nil {
+			for _, p := range h.rules.Peers {
+				inRules = append(inRules, p.Addresses[0].String())
+			}
+		}
+	})
+	return atWire, inRules
+}
+
+type fakeWire struct{ *fakeHost }
+
+func (w *fakeWire) Apply(c *device.Config) (int, error) {
+	w.note("peers")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.peers = slices.Clone(c.Peers)
+	return 0, nil
+}
+
+func (w *fakeWire) SetLink(mtu int, _ []netip.Prefix) (int, error) {
+	w.look(func() { w.inner = mtu })
+	return 0, nil
+}
+
+func (w *fakeWire) Up() error { w.note("up"); return nil }
+
+func (w *fakeWire) Call(where map[wgtypes.Key]netip.AddrPort) error {
+	w.look(func() {
+		for k, a := range where {
+			w.called[k] = a
+		}
+	})
+	return nil
+}
+
+func (w *fakeWire) Status() (map[wgtypes.Key]device.PeerStatus, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[wgtypes.Key]device.PeerStatus{}
+	for _, p := range w.peers {
+		out[p.PublicKey] = w.status[p.PublicKey]
+	}
+	return out, nil
+}
+
+func (w *fakeWire) Datapath() device.Datapath { return device.Userspace }
+func (w *fakeWire) Adopted() bool             { return false }
+func (w *fakeWire) Gone() <-chan struct{}     { return nil }
+func (w *fakeWire) Close() error              { w.note("close"); return nil }
+
+type fakeRules struct{ *fakeHost }
+
+func (r *fakeRules) Apply(rules *firewall.Rules) error {
+	r.note("rules")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.failing != nil {
+		return r.failing
+	}
+	r.fakeHost.rules, r.lost = rules, false
+	return nil
+}
+
+func (r *fakeRules) InForce() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.lost
+}
+
+func (r *fakeRules) Refused() (map[string]uint64, error) { return r.refused, nil }
+func (r *fakeRules) Remove() error                       { r.note("remove"); return nil }
+
+type fakeForwarding struct{ *fakeHost }
+
+func (f *fakeForwarding) Enable(v4, v6 bool) error {
+	f.note("forward")
+	f.look(func() { f.forwards = v4 || v6 })
+	return nil
+}
+
+func (f *fakeForwarding) Restore() error {
+	f.note("restore")
+	f.look(func() { f.forwards = false })
+	return nil
+}
+
+var errBroken = errors.New("broken")

@@ -1,0 +1,99 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"panteras/tunnel"
+)
+
+// accepted is a state of the store that is to be in force.
+type accepted struct {
+	snapshot tunnel.Snapshot
+	at       time.Time
+}
+
+// accept hands on a state of the store; only the latest matters.
+func (g *Gateway) accept(s tunnel.Snapshot) {
+	next := accepted{s, time.Now()}
+	for {
+		select {
+		case g.accepted <- next:
+			return
+		case <-g.accepted:
+		}
+	}
+}
+
+// report hands on what is wrong with the store; what nobody can read in time is lost.
+func (g *Gateway) report(err error) {
+	select {
+	case g.reported <- err:
+	default:
+	}
+}
+
+// ask reads the store once, so that a start does not begin with a state of yesterday.
+func (g *Gateway) ask(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	cluster, err := g.Store.Join(ctx, proposal(&g.inForce))
+	var next tunnel.Snapshot
+	if err == nil {
+		next, err = g.Store.Read(ctx)
+	}
+	if err == nil {
+		settled, verdict, problems := tunnel.Settle(&g.inForce, &next)
+		for _, p := range problems {
+			g.Log.Error("the store of peers", "error", p)
+		}
+		if verdict == tunnel.Accept {
+			g.take(&settled)
+		}
+		return
+	}
+	if !g.inForce.Cluster.ULA.IsValid() {
+		g.inForce.Cluster = cluster // perhaps it could be joined but not read
+	}
+	g.storeTold(fmt.Errorf("%w; the last state stays in force", err))
+	if len(g.inForce.Peers) == 0 {
+		g.Log.Warn("nobody has access until the store can be read: there is no last state on this host")
+	}
+}
+
+// proposal is what the cluster will be if this gateway is its first, or the first after
+// the store was lost.
+func proposal(inForce *tunnel.Snapshot) tunnel.Cluster {
+	if inForce.Cluster.ULA.IsValid() {
+		return inForce.Cluster
+	}
+	return tunnel.NewCluster()
+}
+
+// take makes a state of the store the one in force.
+func (g *Gateway) take(s *tunnel.Snapshot) {
+	g.storeTold(nil)
+	g.inForce = *s
+	g.save()
+	// What the store says of us may be older than what it says of peers.
+	switch mine, ok := s.Gateway(g.info.Name); {
+	case ok && mine.Equal(&g.info):
+		g.lost = time.Time{}
+	case g.lost.IsZero():
+		g.lost = time.Now()
+	}
+}
+
+// storeTold notes whether the store is of use, and logs when that changes.
+func (g *Gateway) storeTold(err error) {
+	g.figures.store(err == nil)
+	switch {
+	case err == nil && g.storeErr != "":
+		g.Log.Info("the store of peers can be read again")
+		g.storeErr, g.storeTime = "", time.Time{}
+	case err != nil && g.storeErr != err.Error() && time.Since(g.storeTime) > storeEvery:
+		g.storeErr, g.storeTime = err.Error(), time.Now()
+		g.Log.Warn("the store of peers", "error", err, "peers_in_force", len(g.inForce.Peers))
+	}
+}

@@ -1,0 +1,286 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"panteras/configs"
+	"panteras/tunnel"
+	"panteras/tunnel/device"
+)
+
+const (
+	// interval is how often the gateway looks whether all is as it should be, though nobody
+	// told it of a change.
+	interval = time.Second
+	// storeTimeout is how long the store may take for what a start would like to know.
+	storeTimeout = 5 * time.Second
+	// lookOften is how often everything is compared, though nothing seems to have changed; less
+	// often where comparing takes long, but at least every lookAtLeast.
+	lookOften   = 3 * time.Second
+	lookAtLeast = 30 * time.Second
+	// storeEvery is how often it is logged what is wrong with the store, which may be
+	// something else with each attempt.
+	storeEvery = time.Minute
+	// saveAtLeast is how often the last state is saved though it has not changed, so that
+	// the time in it is not too old.
+	saveAtLeast = 10 * time.Minute
+)
+
+// Options are what a gateway works with.
+type Options struct {
+	Settings *configs.Settings
+	Store    tunnel.Store
+	// Folder holds the gateway's keys, which are made where they lack, and its last state.
+	Folder tunnel.Folder
+	Log    *slog.Logger
+}
+
+// Gateway is one end of the tunnel. Make one with New, run it once with Run.
+type Gateway struct {
+	Options
+	effects effects
+	figures *figures
+
+	reloads  chan reload
+	asks     chan chan report
+	accepted chan accepted
+	reported chan error
+	stopped  chan struct{} // closed when nobody reads the channels any more
+
+	// What follows belongs to the goroutine of Run.
+	clock     *tunnel.Clock
+	secrets   tunnel.Secrets
+	wire      wire
+	rules     rules
+	info      tunnel.GatewayInfo
+	inForce   tunnel.Snapshot
+	desired   tunnel.Desired
+	storeErr  string // what is wrong with the store, as it was logged, and when
+	storeTime time.Time
+	problems  string    // what does not work, as it was logged
+	leftOut   string    // which peers cannot have access, as it was logged
+	looked    time.Time // when everything was compared last
+	lookTook  time.Duration
+	noteTook  time.Duration
+	saved     time.Time // when the state was
+	noted     time.Time // when the places of peers were
+	lost      time.Time // since when the store does not say of us what it should; zero if it does
+	places    endpoints
+	up        bool
+	publish   *publisher
+}
+
+type reload struct {
+	settings *configs.Settings
+	done     chan error
+}
+
+// New makes a gateway; nothing happens before Run.
+func New(o Options) *Gateway { return newGateway(o, hostEffects(o.Settings)) }
+
+func newGateway(o Options, e effects) *Gateway {
+	return &Gateway{
+		Options: o, effects: e, figures: newFigures(),
+		publish: newPublisher(), reloads: make(chan reload), asks: make(chan chan report), accepted: make(chan accepted, 1), reported: make(chan error, 16), stopped: make(chan struct{}),
+	}
+}
+
+// Run makes this host a gateway until ctx is done, and leaves nothing behind. ready is
+// called when peers can connect. An error says what an operator has to change; what may
+// pass by itself, such as a store that does not answer, is waited out.
+func (g *Gateway) Run(ctx context.Context, ready func()) (err error) {
+	defer close(g.stopped)
+	if err := g.start(ctx); err != nil {
+		return errors.Join(err, g.stop())
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var helpers sync.WaitGroup
+	defer func() {
+		cancel()
+		helpers.Wait()
+		err = errors.Join(err, g.stop())
+	}()
+	changes, watchErr := g.effects.watch(ctx.Done())
+	if watchErr != nil {
+		g.Log.Warn("changes of the network are noticed only once a second", "error", watchErr)
+	}
+	listener, err := listenStatus(tunnel.StatusSocket(g.Settings.RunDir, g.Settings.StateDir))
+	if err != nil {
+		return err
+	}
+	helpers.Go(func() { g.serveStatus(listener) })
+	helpers.Go(func() { <-ctx.Done(); _ = listener.Close() })
+	last, cluster := g.inForce, proposal(&g.inForce)
+	helpers.Go(func() { tunnel.Follow(ctx, g.Store, last, g.accept, g.report) })
+	helpers.Go(func() { g.publish.run(ctx, g.Store, cluster, g.Log) })
+	ready()
+	return g.loop(ctx, changes)
+}
+
+// start brings up the tunnel: first the rules, then the peers, then the interface.
+func (g *Gateway) start(ctx context.Context) error {
+	s := g.Settings
+	if _, err := g.Folder.PrivateKey(); err != nil {
+		return err
+	}
+	secrets, err := g.Folder.Secrets()
+	if err != nil {
+		return err
+	}
+	g.secrets = secrets
+	last, err := recall(g.Folder)
+	if err != nil {
+		g.Log.Error("starting without the last state", "error", err)
+	}
+	g.clock = tunnel.NewClock(time.Now(), last.Saved)
+	g.inForce = tunnel.Snapshot{Cluster: last.Cluster, Peers: last.Peers}
+	g.ask(ctx)
+	mtu := g.mtu()
+	g.info = describe(s, g.inForce.Cluster.ULA, g.secrets.Private.Public(), mtu)
+	if len(g.info.Routes) == 0 {
+		g.Log.Warn("peers reach nothing but DNS: set TUNNEL_ROUTES to the networks of the services")
+	}
+	// Opened, it carries nothing yet; but no other gateway can be at work here now.
+	g.wire, err = g.effects.open(device.Options{Name: s.TunnelInterface, Datapath: device.Datapath(s.TunnelDatapath), MTU: mtu, Log: g.Log})
+	if err != nil {
+		return err
+	}
+	g.rules = g.effects.firewall(g.now)
+	if err := g.forward(); err != nil {
+		return err
+	}
+	if err := g.reconcile(); err != nil {
+		return err
+	}
+	if err := g.wire.Up(); err != nil {
+		return err
+	}
+	g.up = true
+	g.wake()
+	g.warn()
+	g.Log.Info("the tunnel is up", "interface", s.TunnelInterface, "datapath", string(g.wire.Datapath()), "taken_over", g.wire.Adopted(),
+		"port", s.TunnelPort, "endpoint", g.info.Endpoint, "public_key", g.info.PublicKey.String(), "networks", g.info.Networks,
+		"routes", g.info.Routes, "mtu", mtu, "peers", len(g.desired.Peers))
+	return nil
+}
+
+// forward lets the host pass on packets, of those families that there are routes of.
+func (g *Gateway) forward() error {
+	v4, v6 := false, false
+	for _, r := range g.Settings.TunnelRoutes {
+		v4, v6 = v4 || r.Addr().Is4(), v6 || r.Addr().Is6()
+	}
+	return g.effects.forward.Enable(v4, v6)
+}
+
+// now is the time that expiries go by.
+func (g *Gateway) now() time.Time {
+	now, jumped := g.clock.Now(time.Now())
+	if jumped != 0 {
+		g.Log.Warn("the host's clock was set; access expires by the time that it would be without, until the clock has run steadily for a while", "by", jumped)
+	}
+	return now
+}
+
+// mtu is what fits into the underlay; the usual one if nobody knows.
+func (g *Gateway) mtu() int {
+	const usual = 1500
+	candidates := []netip.Addr{hostAddress(g.Settings.TunnelEndpoint), g.Settings.IP}
+	name, underlay, err := g.effects.underlay(candidates...)
+	if err != nil {
+		if g.info.MTU == 0 {
+			g.Log.Warn("cannot tell the MTU under the tunnel; assuming that it is the usual one", "error", err, "assumed", usual)
+			return device.InnerMTU(usual)
+		}
+		return g.info.MTU
+	}
+	mtu := device.InnerMTU(underlay)
+	if g.info.MTU != 0 && g.info.MTU != mtu {
+		g.Log.Info("the MTU under the tunnel has changed", "interface", name, "underlay", underlay, "mtu", mtu)
+	}
+	return mtu
+}
+
+// hostAddress is the address in host[:port], invalid if it is a name.
+func hostAddress(endpoint string) netip.Addr {
+	host := endpoint
+	if h, _, err := net.SplitHostPort(endpoint); err == nil {
+		host = h
+	}
+	a, _ := netip.ParseAddr(host)
+	return a.Unmap()
+}
+
+// warn tells of other programs' rules that stand in the way.
+func (g *Gateway) warn() {
+	list, err := g.effects.warnings(g.Settings.TunnelInterface)
+	if err != nil {
+		g.Log.Warn("cannot see whether other programs' rules stand in the way", "error", err)
+	}
+	for _, w := range list {
+		g.Log.Warn(w)
+	}
+}
+
+// stop takes everything away that start brought.
+func (g *Gateway) stop() error {
+	var errs []error
+	// The interface first: with it gone no packet passes, whatever the rules say.
+	if g.wire != nil {
+		g.note()
+		errs = append(errs, g.wire.Close())
+	}
+	if g.wire != nil { // else another gateway may be at work here
+		errs = append(errs, g.rules.Remove(), g.effects.forward.Restore())
+		g.save()
+	}
+	return errors.Join(errs...)
+}
+
+// save writes the state in force to the disk.
+func (g *Gateway) save() {
+	m := memory{Saved: g.now(), Cluster: g.inForce.Cluster, Peers: g.inForce.Peers}
+	g.saved = time.Now()
+	if err := m.save(g.Folder); err != nil {
+		g.Log.Error("cannot save the state: a restart without the store would begin with an older one", "error", err)
+	}
+}
+
+// Reload takes over new settings while the tunnel goes on. What cannot change without a
+// restart is an error, and the settings in force stay.
+func (g *Gateway) Reload(s *configs.Settings) error {
+	r := reload{s, make(chan error, 1)}
+	select {
+	case g.reloads <- r:
+		return <-r.done
+	case <-g.stopped:
+		return errors.New("the gateway is stopping")
+	}
+}
+
+// fixed are the settings that need a restart.
+func fixed(a, b *configs.Settings) error {
+	for name, same := range map[string]bool{
+		"TUNNEL_INTERFACE": a.TunnelInterface == b.TunnelInterface,
+		"TUNNEL_DATAPATH":  a.TunnelDatapath == b.TunnelDatapath,
+		"TUNNEL_STORE":     a.TunnelStore == b.TunnelStore,
+		"STATE_DIR":        a.StateDir == b.StateDir,
+		"RUN_DIR":          a.RunDir == b.RunDir,
+		"HOSTNAME":         a.Hostname == b.Hostname,
+	} {
+		if !same {
+			return fmt.Errorf("%s cannot change while the gateway runs; restart it", name)
+		}
+	}
+	if b.TunnelEndpoint == "" {
+		return errors.New("TUNNEL_ENDPOINT is empty; stop the gateway instead")
+	}
+	return nil
+}

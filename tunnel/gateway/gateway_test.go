@@ -1,0 +1,365 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"panteras/configs"
+	"panteras/internal/lab"
+	"panteras/tunnel"
+	"panteras/tunnel/device"
+	"panteras/tunnel/store"
+)
+
+const testPatience = 20 * time.Second
+
+// rig is a gateway on a fake host, with a store in memory.
+type rig struct {
+	t        *testing.T
+	host     *fakeHost
+	store    tunnel.Store
+	folder   tunnel.Folder
+	settings configs.Settings
+	log      *logBuffer
+	gateway  *Gateway
+	end      func() error
+}
+
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func newRig(t *testing.T) *rig {
+	state := t.TempDir()
+	return &rig{
+		t: t, host: newFakeHost(), store: store.NewMemory(time.Now), folder: tunnel.NewFolder(state), log: &logBuffer{},
+		settings: configs.Settings{
+			Hostname: "gw", TunnelEndpoint: "gw.example:51820", TunnelCIDR: netip.MustParsePrefix("10.99.0.0/16"), ConsulDomain: "consul", DNSPort: 53,
+			TunnelSettings: configs.TunnelSettings{
+				TunnelPort: 51820, TunnelInterface: "wg-test", TunnelRoutes: []netip.Prefix{netip.MustParsePrefix("10.210.0.0/24")},
+				TunnelNAT: true, TunnelDatapath: "auto", StateDir: state, RunDir: filepath.Join(state, "run"),
+			},
+		},
+	}
+}
+
+// start runs the gateway until the test is over, or end is called.
+func (r *rig) start() {
+	r.t.Helper()
+	log := slog.New(slog.NewTextHandler(r.log, nil))
+	settings := r.settings
+	g := newGateway(Options{Settings: &settings, Store: r.store, Folder: r.folder, Log: log}, r.host.effects())
+	r.gateway = g
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() { done <- g.Run(ctx, func() { close(ready) }) }()
+	r.end = sync.OnceValue(func() error { cancel(); return <-done })
+	r.t.Cleanup(func() { _ = r.end() })
+	select {
+	case <-ready:
+	case err := <-done:
+		done <- err
+		r.t.Fatalf("the gateway ended: %v", err)
+	case <-time.After(testPatience):
+		r.t.Fatal("the gateway does not start")
+	}
+}
+
+func (r *rig) add(name string, change func(*tunnel.Peer)) tunnel.Peer {
+	r.t.Helper()
+	key, err := tunnel.NewPrivateKey()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	p := tunnel.Peer{Name: name, PublicKey: key.Public()}
+	if change != nil {
+		change(&p)
+	}
+	kept, err := r.store.Add(context.Background(), p, []netip.Prefix{r.settings.TunnelCIDR})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return kept
+}
+
+// have waits until exactly these peers have access, at the interface and in the firewall.
+func (r *rig) have(peers ...tunnel.Peer) {
+	r.t.Helper()
+	var want []string
+	for _, p := range peers {
+		want = append(want, p.Addresses[0].String())
+	}
+	slices.Sort(want)
+	lab.Eventually(r.t, testPatience, "the right peers to have access", func() bool {
+		a, b := r.host.access()
+		slices.Sort(a)
+		slices.Sort(b)
+		return slices.Equal(a, want) && slices.Equal(b, want)
+	})
+}
+
+// The rules are there before a peer is, and the interface comes up last; at the end the
+// interface goes first.
+func TestNothingIsUpWithoutRules(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.add("alice", nil)
+	r.start()
+	if err := r.end(); err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	r.host.look(func() { order = slices.Clone(r.host.done) })
+	text := strings.Join(order, " ")
+	if !strings.HasPrefix(text, "open forward rules peers up") || !strings.HasSuffix(text, "close remove restore") {
+		t.Errorf("order: %s", text)
+	}
+	if r.host.forwards {
+		t.Error("forwarding stays on")
+	}
+	if _, err := os.Stat(tunnel.StatusSocket(r.settings.RunDir, r.settings.StateDir)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the status socket: %v", err)
+	}
+}
+
+func TestPeersFollowTheStore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	alice := r.add("alice", nil)
+	r.start()
+	r.have(alice)
+	bob := r.add("bob", nil)
+	soon := time.Now().Add(time.Second)
+	carol := r.add("carol", func(p *tunnel.Peer) { p.Expires = soon })
+	r.have(alice, bob, carol)
+	if _, err := r.store.Update(context.Background(), "bob", func(p *tunnel.Peer) error { p.Disabled = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	r.have(alice)
+	if time.Now().Before(soon) {
+		t.Error("carol had no access before her time was over")
+	}
+	for _, want := range []string{`"peer disabled"`, `"peer expired"`, `"peer has access"`, "audit=true", "peer=carol"} {
+		if !strings.Contains(r.log.String(), want) {
+			t.Errorf("the log lacks %s", want)
+		}
+	}
+	secrets, err := r.folder.Secrets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(r.log.String(), secrets.Private.Reveal()) {
+		t.Error("the private key is in the log")
+	}
+	lab.Eventually(t, testPatience, "the gateway to be published", func() bool {
+		s, err := r.store.Read(context.Background())
+		g, ok := s.Gateway("gw")
+		return err == nil && ok && g.Endpoint == "gw.example:51820" && g.PublicKey == secrets.Private.Public() && len(g.Networks) == 2 && g.MTU == 1420
+	})
+}
+
+// deaf is a store that does not answer.
+type deaf struct{ tunnel.Store }
+
+func (deaf) Read(context.Context) (tunnel.Snapshot, error) { return tunnel.Snapshot{}, errBroken }
+
+func (deaf) Join(context.Context, tunnel.Cluster) (tunnel.Cluster, error) {
+	return tunnel.Cluster{}, errBroken
+}
+func (deaf) Publish(context.Context, tunnel.GatewayInfo) error { return errBroken }
+func (deaf) Watch(ctx context.Context, seen func(tunnel.Snapshot, error)) {
+	seen(tunnel.Snapshot{}, errBroken)
+	<-ctx.Done()
+}
+
+// The last state is in force while the store is gone, over a restart too, and ends where
+// it says so.
+func TestTheLastStateStays(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	alice := r.add("alice", nil)
+	bob := r.add("bob", func(p *tunnel.Peer) { p.Expires = time.Now().Add(2 * time.Second) })
+	r.start()
+	r.have(alice, bob)
+	if err := r.end(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(r.folder.File(memoryFile))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	r.store = deaf{}
+	r.start()
+	r.have(alice) // bob's time is over
+	var mtu int
+	r.host.look(func() { mtu = r.host.inner })
+	if mtu != 1420 || !strings.Contains(r.log.String(), "broken") {
+		t.Errorf("MTU %d, log:\n%s", mtu, r.log)
+	}
+}
+
+// A last state that cannot be read is nobody's access, and no reason not to start.
+func TestABrokenLastStateIsNoReasonToStayDown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	if err := os.MkdirAll(string(r.folder), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.folder.File(memoryFile), []byte(`{"peers":[{"name":"../x"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.store = deaf{}
+	r.start()
+	r.have()
+	if !strings.Contains(r.log.String(), "cannot use the last state") {
+		t.Errorf("log:\n%s", r.log)
+	}
+}
+
+func TestWhatOthersBreakIsMended(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	alice := r.add("alice", nil)
+	r.start()
+	r.have(alice)
+	r.host.look(func() { r.host.lost = true })
+	lab.Eventually(t, testPatience, "the table to be put back", func() (back bool) {
+		r.host.look(func() { back = !r.host.lost })
+		return back
+	})
+	r.host.look(func() { r.host.mtu = 1400 })
+	r.host.changes <- struct{}{}
+	lab.Eventually(t, testPatience, "the MTU to be followed", func() (followed bool) {
+		r.host.look(func() { followed = r.host.inner == 1320 })
+		return followed
+	})
+	// Without rules nobody new gets in.
+	r.host.look(func() { r.host.failing = errBroken })
+	bob := r.add("bob", nil)
+	lab.Eventually(t, testPatience, "the failure to be told", func() bool { return strings.Contains(r.log.String(), "not as it should be") })
+	if atWire, _ := r.host.access(); slices.Contains(atWire, bob.Addresses[0].String()) {
+		t.Error("a peer without rules is at the interface")
+	}
+	r.host.look(func() { r.host.failing = nil })
+	r.have(alice, bob)
+	lab.Eventually(t, testPatience, "the end of it to be told", func() bool { return strings.Contains(r.log.String(), "as it should be again") })
+}
+
+// Who was connected is called on after a restart, and when access comes back.
+func TestConnectedPeersAreCalledOn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	alice, bob := r.add("alice", nil), r.add("bob", nil)
+	at := netip.MustParseAddrPort("192.0.2.7:4711")
+	r.host.look(func() {
+		r.host.status[wgKey(alice.PublicKey)] = device.PeerStatus{LastHandshake: time.Now(), Endpoint: at}
+		r.host.status[wgKey(bob.PublicKey)] = device.PeerStatus{LastHandshake: time.Now().Add(-time.Hour), Endpoint: at} // long gone
+	})
+	called := func() (where netip.AddrPort, n int) {
+		r.host.look(func() { where, n = r.host.called[wgKey(alice.PublicKey)], len(r.host.called); clear(r.host.called) })
+		return where, n
+	}
+	r.start()
+	r.have(alice, bob)
+	for _, disabled := range []bool{true, false} {
+		if _, err := r.store.Update(context.Background(), "alice", func(p *tunnel.Peer) error { p.Disabled = disabled; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if disabled {
+			r.have(bob)
+		}
+	}
+	r.have(alice, bob)
+	lab.Eventually(t, testPatience, "alice to be called on", func() bool { where, n := called(); return where == at && n == 1 })
+	if err := r.end(); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	if where, n := called(); where != at || n != 1 {
+		t.Errorf("after a restart %d are called on, alice at %s", n, where)
+	}
+}
+
+// A preshared secret that comes after the start is found.
+func TestPresharedSecretsMayComeLater(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.start()
+	r.have()
+	if _, err := r.folder.PresharedSecret(); err != nil {
+		t.Fatal(err)
+	}
+	secrets, err := r.folder.Secrets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	preshared, err := secrets.NewPreshared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice := r.add("alice", func(p *tunnel.Peer) { p.Preshared = preshared })
+	r.have(alice)
+	want, err := secrets.PresharedKey(&alice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.host.look(func() {
+		if r.host.peers[0].PresharedKey != want.Key() {
+			t.Error("another preshared key")
+		}
+	})
+}
+
+func TestReloadTakesWhatCanChange(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	alice := r.add("alice", nil)
+	r.start()
+	r.have(alice)
+	next := r.settings
+	next.TunnelRoutes = []netip.Prefix{netip.MustParsePrefix("10.211.0.0/24")}
+	next.TunnelNAT = false
+	if err := r.gateway.Reload(&next); err != nil {
+		t.Fatal(err)
+	}
+	r.host.look(func() {
+		if r.host.rules.Masquerade || !slices.Equal(r.host.rules.Routes, next.TunnelRoutes) || r.host.rules.Peers[0].Allow[0].Network != next.TunnelRoutes[0] {
+			t.Errorf("%+v", r.host.rules)
+		}
+	})
+	moved := next
+	moved.TunnelInterface = "wg-other"
+	if err := r.gateway.Reload(&moved); err == nil || !strings.Contains(err.Error(), "TUNNEL_INTERFACE") {
+		t.Error(err)
+	}
+	if err := r.end(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.gateway.Reload(&next); err == nil {
+		t.Error("a gateway that has ended takes settings")
+	}
+}

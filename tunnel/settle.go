@@ -1,0 +1,98 @@
+package tunnel
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Verdict is what to do with a snapshot.
+type Verdict int
+
+// The verdicts of [Settle].
+const (
+	// Accept says that the snapshot is to be in force.
+	Accept Verdict = iota
+	// Confirm says that most peers are gone, which a consistent read has to confirm.
+	Confirm
+	// Refuse says that the last state stays in force.
+	Refuse
+)
+
+// Settle decides what becomes of a snapshot, given the one in force. What can be
+// understood counts; in place of what cannot, the last good stays. The problems
+// are for an operator.
+func Settle(last, next *Snapshot) (Snapshot, Verdict, []error) {
+	settled := *next
+	var problems []error
+	for _, b := range next.Broken {
+		kept := keepLast(last, &settled, b)
+		if kept {
+			problems = append(problems, fmt.Errorf("%w; its last good state stays in force", b.Err))
+		} else {
+			problems = append(problems, fmt.Errorf("%w; it is left out", b.Err))
+		}
+	}
+	// Without peers there is nothing to lose.
+	if len(last.Peers) > 0 && settled.Cluster != last.Cluster {
+		return *last, Refuse, append(problems, lost(last.Cluster, settled.Cluster))
+	}
+	if gone := vanished(last, &settled); gone*2 > len(last.Peers) && !next.Consistent {
+		return *last, Confirm, append(problems, fmt.Errorf("%d of %d peers are gone from the store at once; reading it again to be sure", gone, len(last.Peers)))
+	}
+	return settled, Accept, problems
+}
+
+func lost(was, is Cluster) error {
+	const advice = "the last state stays in force; restore the store by `panteras peer import`"
+	if !is.ULA.IsValid() {
+		return errors.New("the store holds nothing of ours any more: it was wiped, or the token may not read it; " + advice)
+	}
+	return fmt.Errorf("the store was made anew: it was %s and is %s; %s", was.ULA, is.ULA, advice)
+}
+
+// keepLast puts the last good state of a broken entry into a snapshot, if there was one.
+func keepLast(last, settled *Snapshot, b Broken) bool {
+	switch b.Kind {
+	case KindPeer:
+		p, ok := last.Peer(b.Name)
+		if ok {
+			settled.Peers = insert(settled.Peers, p, func(p *Peer) string { return p.Name })
+		}
+		return ok
+	case KindGateway:
+		g, ok := last.Gateway(b.Name)
+		if ok {
+			settled.Gateways = insert(settled.Gateways, g, func(g *GatewayInfo) string { return g.Name })
+		}
+		return ok
+	case KindCluster:
+		settled.Cluster = last.Cluster
+		return last.Cluster.ULA.IsValid()
+	}
+	return false
+}
+
+// insert makes a list with one more item at its place by name.
+func insert[T any](list []T, item T, name func(*T) string) []T {
+	i := 0
+	for i < len(list) && name(&list[i]) < name(&item) {
+		i++
+	}
+	longer := append(make([]T, 0, len(list)+1), list[:i]...)
+	return append(append(longer, item), list[i:]...)
+}
+
+// vanished counts the peers that are gone.
+func vanished(last, next *Snapshot) int {
+	names := make(map[string]bool, len(next.Peers))
+	for i := range next.Peers {
+		names[next.Peers[i].Name] = true
+	}
+	gone := 0
+	for i := range last.Peers {
+		if !names[last.Peers[i].Name] {
+			gone++
+		}
+	}
+	return gone
+}

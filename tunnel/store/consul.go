@@ -1,0 +1,96 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"panteras/internal/consulclient"
+
+	consul "github.com/hashicorp/consul/api"
+)
+
+// consulPrefix is under which everything lies in Consul's KV store.
+const consulPrefix = "panteras/tunnel/"
+
+// NewConsul makes a store in Consul's KV store, which all hosts share. addr is where
+// the client asks, for messages.
+func NewConsul(client *consul.Client, addr string) *Store {
+	return &Store{kv: &consulKV{client, addr, consulPrefix}, now: time.Now}
+}
+
+// consulKV is a kv in Consul.
+type consulKV struct {
+	client *consul.Client
+	addr   string
+	prefix string
+}
+
+// consistently are the options of a read that the leader vouches for.
+func consistently(ctx context.Context) *consul.QueryOptions {
+	return (&consul.QueryOptions{RequireConsistent: true}).WithContext(ctx)
+}
+
+func (c *consulKV) get(ctx context.Context, key string) (entry, error) {
+	pair, _, err := c.client.KV().Get(c.prefix+key, consistently(ctx))
+	if err != nil || pair == nil {
+		return entry{}, c.failed("read", key, err)
+	}
+	return entry{pair.Value, pair.ModifyIndex}, nil
+}
+
+func (c *consulKV) list(ctx context.Context, prefix string) (map[string]entry, error) {
+	pairs, _, err := c.client.KV().List(c.prefix+prefix, consistently(ctx))
+	return c.entries(pairs), c.failed("read", prefix, err)
+}
+
+func (c *consulKV) entries(pairs consul.KVPairs) map[string]entry {
+	entries := make(map[string]entry, len(pairs))
+	for _, p := range pairs {
+		// A key that ends with a slash is a folder that somebody made in Consul's
+		// user interface: it holds nothing.
+		if !strings.HasSuffix(p.Key, "/") {
+			entries[strings.TrimPrefix(p.Key, c.prefix)] = entry{p.Value, p.ModifyIndex}
+		}
+	}
+	return entries
+}
+
+func (c *consulKV) apply(ctx context.Context, ops []op) (bool, error) {
+	var txn consul.KVTxnOps
+	for _, o := range ops {
+		key := c.prefix + o.key
+		switch {
+		case o.index == 0 && o.value != nil:
+			txn = append(txn,
+				&consul.KVTxnOp{Verb: consul.KVCheckNotExists, Key: key},
+				&consul.KVTxnOp{Verb: consul.KVSet, Key: key, Value: o.value})
+		case o.value != nil:
+			txn = append(txn, &consul.KVTxnOp{Verb: consul.KVCAS, Key: key, Value: o.value, Index: o.index})
+		default:
+			txn = append(txn, &consul.KVTxnOp{Verb: consul.KVDeleteCAS, Key: key, Index: o.index})
+		}
+	}
+	done, response, _, err := c.client.KV().Txn(txn, (&consul.QueryOptions{}).WithContext(ctx))
+	if err != nil {
+		return false, c.failed("write", ops[0].key, err)
+	}
+	for _, e := range response.Errors {
+		// Everything but a version that is not the one wanted is an error.
+		if !strings.Contains(e.What, "stale") && !strings.Contains(e.What, "exists") {
+			return false, fmt.Errorf("cannot write %s: the Consul at %s refuses: %s", c.where(ops[0].key), c.addr, e.What)
+		}
+	}
+	return done, nil
+}
+
+func (c *consulKV) where(key string) string { return "Consul's " + c.prefix + key }
+
+// failed says what could not be done where.
+func (c *consulKV) failed(what, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cannot %s %s: %w", what, c.where(key), consulclient.Explain(err, c.addr))
+}

@@ -1,0 +1,73 @@
+package store
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	consul "github.com/hashicorp/consul/api"
+)
+
+// How a watch asks Consul.
+const (
+	// watchWait is how long Consul may hold a question that has no news.
+	watchWait = time.Minute
+	// watchGrace is added for an answer that takes its time: Consul itself adds
+	// up to a sixteenth of the wait.
+	watchGrace = 15 * time.Second
+	// watchRest lies between two questions, so that a flood of changes costs one
+	// answer each time and not one for every change.
+	watchRest = 50 * time.Millisecond
+	// After an error it is longer, and grows.
+	firstRetry = 200 * time.Millisecond
+	lastRetry  = 5 * time.Second
+)
+
+func (c *consulKV) watch(ctx context.Context, prefix string, seen func(view, error)) {
+	var index uint64
+	var last map[string]entry
+	retry := firstRetry
+	for {
+		entries, next, err := c.ask(ctx, prefix, index)
+		if ctx.Err() != nil {
+			return
+		}
+		rest := watchRest
+		switch {
+		case err != nil:
+			seen(view{}, c.failed("follow", prefix, err))
+			// What comes after an error is told even if nothing changed, so that it is
+			// known that the error is over.
+			index, last = 0, nil
+			rest, retry = retry/2+rand.N(retry/2), min(2*retry, lastRetry)
+		default:
+			retry = firstRetry
+			if last == nil || !same(last, entries) {
+				seen(view{entries: entries}, nil)
+				last = entries
+			}
+			if next < index {
+				next = 0 // Consul was restored from a snapshot
+			}
+			index = next
+		}
+		timer := time.NewTimer(rest)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// ask waits for news after the index.
+func (c *consulKV) ask(ctx context.Context, prefix string, index uint64) (map[string]entry, uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, watchWait+watchGrace)
+	defer cancel()
+	pairs, meta, err := c.client.KV().List(c.prefix+prefix, (&consul.QueryOptions{WaitIndex: index, WaitTime: watchWait}).WithContext(ctx))
+	if err != nil {
+		return nil, 0, err
+	}
+	return c.entries(pairs), max(meta.LastIndex, 1), nil
+}

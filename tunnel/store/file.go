@@ -1,0 +1,175 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"panteras/internal/statefile"
+
+	"golang.org/x/sys/unix"
+)
+
+// NewFile makes a store that is one file, which everybody on the host may use at
+// once: who writes holds a lock beside it and replaces the file as a whole.
+func NewFile(path string) *Store {
+	return &Store{kv: newFile(path), now: time.Now}
+}
+
+// file is a kv in a file.
+type file struct {
+	path string
+	// turn is held by who writes, so that only one of this process fights for the
+	// lock with other processes.
+	turn chan struct{}
+}
+
+func newFile(path string) *file { return &file{path: path, turn: make(chan struct{}, 1)} }
+
+// fileFormat is what the file says about itself.
+const (
+	fileFormat  = "panteras tunnel store"
+	fileVersion = 1
+)
+
+// fileContent is the file as JSON.
+type fileContent struct {
+	Format  string `json:"format"`
+	Version int    `json:"version"`
+	table
+}
+
+func (f *file) load() (fileContent, error) {
+	content := fileContent{Format: fileFormat, Version: fileVersion}
+	text, err := os.ReadFile(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return content, err
+	default:
+		content = fileContent{}
+		if err := decode(text, &content); err != nil {
+			return content, fmt.Errorf("%s: %w; restore it from a backup (`panteras peer import`)", f.path, err)
+		}
+		if content.Format != fileFormat || content.Version != fileVersion {
+			return content, fmt.Errorf("%s is not a %s of version %d", f.path, fileFormat, fileVersion)
+		}
+	}
+	if content.Entries == nil {
+		content.Entries = map[string]row{}
+	}
+	for key, r := range content.Entries {
+		// Index 0 would say that there is no entry.
+		if r.Index == 0 || r.Index > content.Index {
+			return content, fmt.Errorf("%s: the index of %q is %d, and that of the file %d; restore it from a backup (`panteras peer import`)", f.path, key, r.Index, content.Index)
+		}
+	}
+	return content, nil
+}
+
+func (f *file) get(ctx context.Context, key string) (entry, error) {
+	content, err := f.load()
+	return content.get(key), errors.Join(err, ctx.Err())
+}
+
+func (f *file) list(ctx context.Context, prefix string) (map[string]entry, error) {
+	content, err := f.load()
+	if err := errors.Join(err, ctx.Err()); err != nil {
+		return nil, err
+	}
+	return content.list(prefix), nil
+}
+
+func (f *file) apply(ctx context.Context, ops []op) (bool, error) {
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	unlock, err := f.lock(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	content, err := f.load()
+	if err != nil || !content.apply(ops) {
+		return false, err
+	}
+	return true, statefile.Write(f.path, append(encode(content), '\n'))
+}
+
+// lockInterval is how long to rest between two attempts to get the lock.
+const lockInterval = 5 * time.Millisecond
+
+// lock keeps the writers of other processes out.
+func (f *file) lock(ctx context.Context) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
+		return nil, err
+	}
+	l, err := os.OpenFile(f.path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	ticker := time.NewTicker(lockInterval)
+	defer ticker.Stop()
+	for {
+		err := unix.Flock(int(l.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = l.Close() }, nil // closing gives the lock up
+		}
+		if err != unix.EWOULDBLOCK && err != unix.EINTR {
+			return nil, errors.Join(fmt.Errorf("cannot lock %s: %w", l.Name(), err), l.Close())
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("somebody else holds the lock %s: %w", l.Name(), ctx.Err()), l.Close())
+		}
+	}
+}
+
+// lookInterval is how often the file is looked at.
+const lookInterval = 200 * time.Millisecond
+
+func (f *file) watch(ctx context.Context, prefix string, seen func(view, error)) {
+	ticker := time.NewTicker(lookInterval)
+	defer ticker.Stop()
+	var last map[string]entry
+	var lastErr string
+	var lastFile os.FileInfo
+	for {
+		// The file is replaced, never written to, so it is the same as long as its
+		// inode and its time are.
+		info, _ := os.Stat(f.path)
+		changed := last == nil || info == nil || lastFile == nil || !os.SameFile(info, lastFile) || !info.ModTime().Equal(lastFile.ModTime()) || info.Size() != lastFile.Size()
+		if changed {
+			entries, err := f.list(ctx, prefix)
+			switch {
+			case ctx.Err() != nil:
+				return
+			case err != nil:
+				if err.Error() != lastErr {
+					seen(view{}, err)
+				}
+				last, lastErr = nil, err.Error()
+			default:
+				if last == nil || !same(last, entries) {
+					seen(view{entries, true}, nil)
+				}
+				last, lastErr, lastFile = entries, "", info
+			}
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (f *file) where(key string) string { return f.path + " (" + key + ")" }

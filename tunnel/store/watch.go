@@ -1,0 +1,101 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"panteras/tunnel"
+)
+
+// followed are the prefixes that snapshots are made of. Addresses and keys are
+// only for those who add peers: gateways need not carry them.
+var followed = []string{clusterKey, peersPrefix, gatewaysPrefix}
+
+// Watch implements [tunnel.Reader].
+func (s *Store) Watch(ctx context.Context, seen func(tunnel.Snapshot, error)) {
+	type news struct {
+		prefix string
+		view   view
+		err    error
+	}
+	arrived := make(chan news)
+	var watchers sync.WaitGroup
+	defer watchers.Wait()
+	for _, prefix := range followed {
+		watchers.Go(func() {
+			s.kv.watch(ctx, prefix, func(v view, err error) {
+				select {
+				case arrived <- news{prefix, v, err}:
+				case <-ctx.Done():
+				}
+			})
+		})
+	}
+	views := map[string]view{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case n := <-arrived:
+			if n.err != nil {
+				seen(tunnel.Snapshot{}, n.err)
+				continue
+			}
+			views[n.prefix] = n.view
+			if len(views) == len(followed) {
+				seen(s.snapshot(views), nil)
+			}
+		}
+	}
+}
+
+// snapshot reads what was found under the followed prefixes.
+func (s *Store) snapshot(views map[string]view) tunnel.Snapshot {
+	snap := tunnel.Snapshot{Consistent: true}
+	for prefix, v := range views {
+		snap.Consistent = snap.Consistent && v.consistent
+		for key, e := range v.entries {
+			if err := place(&snap, prefix, key, e.value); err != nil {
+				broken := tunnel.Broken{Kind: kinds[prefix], Name: nameIn(prefix, key), Err: fmt.Errorf("%s: %w", s.kv.where(key), err)}
+				snap.Broken = append(snap.Broken, broken)
+			}
+		}
+	}
+	slices.SortFunc(snap.Peers, func(a, b tunnel.Peer) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(snap.Gateways, func(a, b tunnel.GatewayInfo) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(snap.Broken, func(a, b tunnel.Broken) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
+	})
+	return snap
+}
+
+var kinds = map[string]tunnel.Kind{clusterKey: tunnel.KindCluster, peersPrefix: tunnel.KindPeer, gatewaysPrefix: tunnel.KindGateway}
+
+// place puts an entry where it belongs in a snapshot.
+func place(snap *tunnel.Snapshot, prefix, key string, value []byte) error {
+	switch {
+	case prefix == peersPrefix:
+		p, err := decodePeer(nameIn(prefix, key), value)
+		if err == nil {
+			snap.Peers = append(snap.Peers, p)
+		}
+		return err
+	case prefix == gatewaysPrefix:
+		g, err := decodeGateway(nameIn(prefix, key), value)
+		if err == nil {
+			snap.Gateways = append(snap.Gateways, g)
+		}
+		return err
+	case key == clusterKey:
+		c, err := decodeCluster(value)
+		if err == nil {
+			snap.Cluster = c
+		}
+		return err
+	}
+	return nil // a key that only begins like that of the cluster
+}
