@@ -516,7 +516,7 @@ func wipe(t *testing.T, s *Store) {
 		}
 		var ops []op
 		for key, e := range entries {
-			if len(ops) < maxOps {
+			if len(ops) < s.kv.most() {
 				ops = append(ops, op{key: key, index: e.index})
 			}
 		}
