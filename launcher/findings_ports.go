@@ -38,6 +38,28 @@ func (c *checker) checkPorts() {
 			c.clash(first, second, all)
 		}
 	}
+	if c.facts.Taken != nil {
+		c.checkTaken(all)
+	}
+}
+
+// checkTaken warns of ports that somebody else has. That may be over when the daemon
+// starts, so it is no error.
+func (c *checker) checkTaken(all []taken) {
+	reported := map[string]bool{}
+	for _, t := range all {
+		addr := t.addr
+		if !addr.IsValid() {
+			addr = netip.IPv4Unspecified()
+		}
+		by := c.facts.Taken(t.network, netip.AddrPortFrom(addr, t.number))
+		key := fmt.Sprint(t.by, t.network, t.number)
+		if by == "" || reported[key] {
+			continue
+		}
+		reported[key] = true
+		c.warnf(t.setting, "makes %s take %s port %d, which is held by %s; stop that first", t.by, strings.ToUpper(t.network), t.number, by)
+	}
 }
 
 // clash blames the setting that was given, or else the one that is easier to change.

@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -134,5 +135,29 @@ func TestHostWithoutAddress(t *testing.T) {
 	p := New(loaded, facts)
 	if len(p.Findings) != 1 || p.Findings[0].Setting != "IP" || !strings.Contains(p.Findings[0].Message, "IP is empty, because no interface") {
 		t.Errorf("findings %+v", p.Findings)
+	}
+}
+
+func TestAPortThatSomebodyElseHoldsIsAWarning(t *testing.T) {
+	facts := testFacts("10.0.0.5")
+	facts.Taken = func(network string, at netip.AddrPort) string {
+		if network == "tcp" && at.Port() == 80 {
+			return "nginx (pid 7, 0.0.0.0:80)"
+		}
+		return ""
+	}
+	loaded, _ := configs.Load(configs.Sources{Dir: t.TempDir(), DirGiven: true, Host: facts.Host})
+	p := New(loaded, facts)
+	if err := p.Err(); err != nil {
+		t.Error(err)
+	}
+	found := 0
+	for _, f := range p.Findings {
+		if strings.Contains(f.Message, "makes haproxy take TCP port 80, which is held by nginx (pid 7, 0.0.0.0:80)") {
+			found++
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d findings about port 80: %+v", found, p.Findings)
 	}
 }

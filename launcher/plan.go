@@ -14,6 +14,9 @@ type Facts struct {
 	// Self is the full path of this program, which the DNS server and the gateway
 	// are part of.
 	Self string
+	// Taken names the processes that hold a port now, "" if none does. Nil is not to ask:
+	// where the launcher runs already, they are its own.
+	Taken func(network string, at netip.AddrPort) string
 }
 
 // Plan is what a host would run. Its text and its JSON hold no secrets; its fields do.

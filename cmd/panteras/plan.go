@@ -3,9 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
+	"strings"
 
 	"panteras/configs"
+	"panteras/internal/holder"
 	"panteras/launcher"
 
 	"github.com/spf13/cobra"
@@ -42,7 +45,7 @@ func newPlanCommand(a *app) *cobra.Command {
 				return fmt.Errorf("cannot find out where this program lies: %w", err)
 			}
 			loaded, host, log := a.look(cmd)
-			plan := launcher.New(loaded, launcher.Facts{Host: host, Self: self})
+			plan := launcher.New(loaded, launcher.Facts{Host: host, Self: self, Taken: a.taken(cmd)})
 			if asJSON {
 				encoder := json.NewEncoder(a.stdout)
 				encoder.SetIndent("", "  ")
@@ -69,4 +72,22 @@ func newPlanCommand(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&files, "files", false, "print the contents of files")
 	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel, configs.GroupDaemons)
 	return cmd
+}
+
+// taken tells who holds a port of this host; nil where the launcher runs, whose daemons
+// hold them.
+func (a *app) taken(cmd *cobra.Command) func(string, netip.AddrPort) string {
+	if a.readHost != nil { // another machine's facts
+		return nil
+	}
+	if _, err := a.client(cmd).Status(cmd.Context()); err == nil {
+		return nil
+	}
+	return func(network string, at netip.AddrPort) string {
+		var names []string
+		for _, h := range holder.Find(at, network) {
+			names = append(names, h.String())
+		}
+		return strings.Join(names, ", ")
+	}
 }

@@ -68,7 +68,7 @@ func writeFolded(b *strings.Builder, label, text string, width int) {
 	}
 	line := label
 	empty := true
-	for _, word := range strings.Fields(text) {
+	for _, word := range fitting(strings.Fields(text), width-indent) {
 		if !empty && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
 			b.WriteString(line + "\n")
 			line, empty = strings.Repeat(" ", indent), true
@@ -79,6 +79,19 @@ func writeFolded(b *strings.Builder, label, text string, width int) {
 		line, empty = line+word, false
 	}
 	b.WriteString(strings.TrimRight(line, " ") + "\n")
+}
+
+// fitting cuts words that are longer than a line.
+func fitting(words []string, width int) []string {
+	var list []string
+	for _, word := range words {
+		letters := []rune(word)
+		for width > 0 && len(letters) > width {
+			list, letters = append(list, string(letters[:width])), letters[width:]
+		}
+		list = append(list, string(letters))
+	}
+	return list
 }
 
 // clip shortens a line to width characters.

@@ -40,15 +40,18 @@ ok  	q	0.01s
 s.go:1: syntax error
 `
 	var got strings.Builder
-	skipped, err := report(strings.NewReader(events), &got)
+	r, err := report(strings.NewReader(events), &got)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string][]string{"p": {"TestBad"}}, r.broken); diff != "" {
+		t.Errorf("what failed (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(want, got.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	got.Reset()
-	if !printSkipped(&got, skipped) {
+	if !printSkipped(&got, r.skipped) {
 		t.Error("no test was skipped")
 	}
 	if diff := cmp.Diff("\nskipped: 1\n  p TestRoot\n      root_test.go:9: needs root\n", got.String()); diff != "" {
@@ -56,5 +59,19 @@ s.go:1: syntax error
 	}
 	if printSkipped(&got, nil) {
 		t.Error("a test was skipped")
+	}
+}
+
+func TestOnlyWhatFailedRunsAgain(t *testing.T) {
+	args := []string{"-race", "-timeout", "20m", "./..."}
+	want := []string{"-race", "-timeout", "20m", "-count=1", "-run", "^(TestA|TestB)$", "panteras/p"}
+	if diff := cmp.Diff(want, onlyThese(args, "panteras/p", []string{"TestA", "TestB"})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"-race", "-timeout", "20m", "-count=1", "panteras/p"}, onlyThese(args, "panteras/p", nil)); diff != "" {
+		t.Errorf("a whole package (-want +got):\n%s", diff)
+	}
+	if n := (result{broken: map[string][]string{"p": {"A", "B"}, "q": {}}}).count(); n != 3 {
+		t.Errorf("%d tests failed, want 3", n)
 	}
 }
