@@ -127,7 +127,7 @@ func (s *Store) Import(ctx context.Context, b *Backup) (int, error) {
 	for len(todo) > 0 {
 		var ops []op
 		n := 0
-		for n < len(todo) && len(ops)+len(todo[n]) <= maxOps {
+		for n < len(todo) && len(ops)+len(todo[n]) <= s.kv.most() {
 			ops = append(ops, todo[n]...)
 			n++
 		}

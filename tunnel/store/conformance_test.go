@@ -20,17 +20,18 @@ import (
 
 // promises are what a store holds to, whatever it is built on.
 var promises = map[string]func(t *testing.T, s *Store, clock *testClock){
-	"behaves-like-the-model": behavesLikeTheModel,
-	"a-peers-life":           aPeersLife,
-	"a-freed-address-rests":  aFreedAddressRests,
+	"behaves-like-the-model":                               behavesLikeTheModel,
+	"a-transaction-happens-as-a-whole":                     aTransactionHappensAsAWhole,
+	"a-peers-life":                                         aPeersLife,
+	"a-freed-address-rests":                                aFreedAddressRests,
 	"an-address-freed-in-the-future-does-not-rest-forever": anAddressFreedInTheFutureDoesNotRestForever,
-	"many-add-at-once":                      manyAddAtOnce,
-	"one-of-many-with-a-name":               oneOfManyWithAName,
-	"the-cluster-is-made-once":              theClusterIsMadeOnce,
-	"gateways-publish-themselves":           gatewaysPublishThemselves,
-	"watch-tells-every-state":               watchTellsEveryState,
-	"garbage-is-said-and-harms-nobody-else": garbageIsSaidAndHarmsNobodyElse,
-	"backup-wipe-restore":                   backupWipeRestore,
+	"many-add-at-once":                                     manyAddAtOnce,
+	"one-of-many-with-a-name":                              oneOfManyWithAName,
+	"the-cluster-is-made-once":                             theClusterIsMadeOnce,
+	"gateways-publish-themselves":                          gatewaysPublishThemselves,
+	"watch-tells-every-state":                              watchTellsEveryState,
+	"garbage-is-said-and-harms-nobody-else":                garbageIsSaidAndHarmsNobodyElse,
+	"backup-wipe-restore":                                  backupWipeRestore,
 }
 
 // Every promise is tested on the fake and on everything real.
@@ -516,7 +517,7 @@ func wipe(t *testing.T, s *Store) {
 		}
 		var ops []op
 		for key, e := range entries {
-			if len(ops) < maxOps {
+			if len(ops) < s.kv.most() {
 				ops = append(ops, op{key: key, index: e.index})
 			}
 		}

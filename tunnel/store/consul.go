@@ -85,6 +85,9 @@ func (c *consulKV) apply(ctx context.Context, ops []op) (bool, error) {
 	return done, nil
 }
 
+// most: Consul takes 128 operations, and creating an entry needs two.
+func (c *consulKV) most() int { return 64 }
+
 func (c *consulKV) where(key string) string { return "Consul's " + c.prefix + key }
 
 // failed says what could not be done where.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"panteras/internal/statefile"
@@ -26,6 +27,11 @@ type file struct {
 	// turn is held by who writes, so that only one of this process fights for the
 	// lock with other processes.
 	turn chan struct{}
+
+	mu sync.Mutex
+	// read is what the file held when it was like that, read-only.
+	read fileContent
+	like string
 }
 
 func newFile(path string) *file { return &file{path: path, turn: make(chan struct{}, 1)} }
@@ -71,13 +77,47 @@ func (f *file) load() (fileContent, error) {
 	return content, nil
 }
 
-func (f *file) get(ctx context.Context, key string) (entry, error) {
+// look is load for those who only read: the file is not read again as long as it is
+// the same.
+func (f *file) look() (fileContent, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	like := f.signature() // before reading: what comes between is seen next time
+	if like != "" && like == f.like {
+		return f.read, nil
+	}
 	content, err := f.load()
+	if err == nil {
+		f.read, f.like = content, like
+	}
+	return content, err
+}
+
+// signature differs for every state of the file. Its beginning holds the index: inode,
+// time and size alone could come again within the same tick of the clock. It is "" when
+// there is nothing to read.
+func (f *file) signature() string {
+	r, err := os.Open(f.path)
+	if err != nil {
+		return ""
+	}
+	defer r.Close()
+	info, err := r.Stat()
+	if err != nil {
+		return ""
+	}
+	begin := make([]byte, 128)
+	n, _ := r.ReadAt(begin, 0)
+	return fmt.Sprintf("%d %d %s", info.ModTime().UnixNano(), info.Size(), begin[:n])
+}
+
+func (f *file) get(ctx context.Context, key string) (entry, error) {
+	content, err := f.look()
 	return content.get(key), errors.Join(err, ctx.Err())
 }
 
 func (f *file) list(ctx context.Context, prefix string) (map[string]entry, error) {
-	content, err := f.load()
+	content, err := f.look()
 	if err := errors.Join(err, ctx.Err()); err != nil {
 		return nil, err
 	}
@@ -140,14 +180,9 @@ func (f *file) watch(ctx context.Context, prefix string, seen func(view, error))
 	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
 	var last map[string]entry
-	var lastErr string
-	var lastFile os.FileInfo
+	var lastErr, lastLike string
 	for {
-		// The file is replaced, never written to, so it is the same as long as its
-		// inode and its time are.
-		info, _ := os.Stat(f.path)
-		changed := last == nil || info == nil || lastFile == nil || !os.SameFile(info, lastFile) || !info.ModTime().Equal(lastFile.ModTime()) || info.Size() != lastFile.Size()
-		if changed {
+		if like := f.signature(); last == nil || like != lastLike {
 			entries, err := f.list(ctx, prefix)
 			switch {
 			case ctx.Err() != nil:
@@ -161,7 +196,7 @@ func (f *file) watch(ctx context.Context, prefix string, seen func(view, error))
 				if last == nil || !same(last, entries) {
 					seen(view{entries, true}, nil)
 				}
-				last, lastErr, lastFile = entries, "", info
+				last, lastErr, lastLike = entries, "", like
 			}
 		}
 		select {
@@ -171,5 +206,7 @@ func (f *file) watch(ctx context.Context, prefix string, seen func(view, error))
 		}
 	}
 }
+
+func (f *file) most() int { return unlimited }
 
 func (f *file) where(key string) string { return f.path + " (" + key + ")" }

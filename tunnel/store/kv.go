@@ -16,6 +16,8 @@ type kv interface {
 	watch(ctx context.Context, prefix string, seen func(view, error))
 	// where names an entry for an operator.
 	where(key string) string
+	// most is how many operations one apply may have.
+	most() int
 }
 
 // entry is a value and its version.
@@ -38,7 +40,3 @@ type op struct {
 	index uint64
 	value []byte // nil to delete
 }
-
-// maxOps is how many operations a transaction may have: Consul takes 128, and
-// creating an entry there needs two.
-const maxOps = 64

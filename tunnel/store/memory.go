@@ -71,6 +71,11 @@ func (m *memory) watch(ctx context.Context, prefix string, seen func(view, error
 
 func (m *memory) where(key string) string { return key }
 
+func (m *memory) most() int { return unlimited }
+
+// unlimited is how many operations memory and files take at once.
+const unlimited = 1 << 30
+
 // same tells whether two lists hold the same versions.
 func same(a, b map[string]entry) bool {
 	return maps.EqualFunc(a, b, func(x, y entry) bool { return x.index == y.index && bytes.Equal(x.value, y.value) })

@@ -99,7 +99,7 @@ func (s *Store) collision(ctx context.Context, peer *tunnel.Peer) error {
 func (s *Store) mendClaims(ctx context.Context, claims map[netip.Addr]claim, now time.Time) {
 	var ops []op
 	for a, c := range claims {
-		if c.Freed.After(now.Add(tunnel.Quarantine)) && len(ops) < maxOps {
+		if c.Freed.After(now.Add(tunnel.Quarantine)) && len(ops) < s.kv.most() {
 			ops = append(ops, op{key: addressKey(a), index: c.index, value: encode(claim{Peer: c.Peer, Freed: now})})
 		}
 	}
