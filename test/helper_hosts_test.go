@@ -24,8 +24,8 @@ import (
 // back, with everything that it calls.
 type host struct{ net, mnt *os.File }
 
-// newHost makes a host, with nothing but a loopback interface.
-func newHost(t testing.TB) *host {
+// bareHost makes a host, with nothing but a loopback interface.
+func bareHost(t testing.TB) *host {
 	t.Helper()
 	lab.Root(t) // it is looked for from the working folder, which a mount namespace takes away
 	runtime.LockOSThread()

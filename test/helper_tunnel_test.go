@@ -48,7 +48,7 @@ type tunnelLab struct {
 // newTunnelLab makes the hosts; the gateway is not started yet.
 func newTunnelLab(t testing.TB) *tunnelLab {
 	t.Helper()
-	l := &tunnelLab{t: t, client: newHost(t), gateway: newHost(t), service: newHost(t), state: t.TempDir()}
+	l := &tunnelLab{t: t, client: bareHost(t), gateway: bareHost(t), service: bareHost(t), state: t.TempDir()}
 	connect(t, l.client, "eth0", clientAddr+"/24", l.gateway, "wan", gatewayOuter+"/24")
 	connect(t, l.gateway, "lan", gatewayInner+"/24", l.service, "eth0", serviceAddr+"/24")
 	l.gateway.address(t, "lan", "fd00:210::1/64")

@@ -18,7 +18,7 @@ import (
 func TestTunnelRemovesInMidTransfer(t *testing.T) {
 	l := newTunnelLab(t)
 	l.start()
-	other := newHost(t)
+	other := bareHost(t)
 	connect(t, other, "eth0", "10.201.0.2/24", l.gateway, "wan2", "10.201.0.1/24")
 	other.route(t, "10.200.0.0/24", "10.201.0.1")
 	l.service.source(t, serviceAddr+":80")
