@@ -29,29 +29,48 @@ func ownerOf(user string) (owner, error) {
 // STATE_DIR, and those that its files lie in. Nobody else can look into them.
 func (h *Host) folders(d launcher.Daemon, own owner) error {
 	settings := h.settings()
-	list := []string{filepath.Join(settings.RunDir, d.Name), filepath.Join(settings.StateDir, d.Name)}
+	list := []string{filepath.Join(settings.RunDir, d.Name)}
 	for _, f := range d.Files {
 		list = append(list, filepath.Dir(f.Path))
 	}
 	for _, dir := range list {
-		// Those above are for everybody to walk through.
-		if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-			return err
-		}
-		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
-			return err
-		}
-		if err := os.Chown(dir, own.uid, own.gid); err != nil {
-			return err
-		}
-		if err := os.Chmod(dir, 0o700); err != nil {
-			return err
-		}
-		if err := reachable(dir, own); err != nil {
+		if err := folder(dir, own); err != nil {
 			return err
 		}
 	}
-	return nil
+	err := folder(filepath.Join(settings.StateDir, d.Name), own)
+	if err != nil && d.Self { // answers are better than what is kept for the next time
+		h.o.Log.Error("a daemon starts without a folder for what it keeps; look at STATE_DIR", "daemon", d.Name, "error", err)
+		return nil
+	}
+	return err
+}
+
+// folder makes one, or makes one that is there its owner's.
+func folder(dir string, own owner) error {
+	// Those above are for everybody to walk through.
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	// On a file system that is read-only by now, what is right already is good enough.
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || own.uid >= 0 && int(stat.Uid) != own.uid || own.gid >= 0 && int(stat.Gid) != own.gid {
+		if err := os.Chown(dir, own.uid, own.gid); err != nil {
+			return err
+		}
+	}
+	if info.Mode().Perm() != 0o700 {
+		if err := os.Chmod(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	return reachable(dir, own)
 }
 
 // reachable says which folder above one is closed to a user. A file system may not

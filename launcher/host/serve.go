@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"panteras/internal/holder"
 	"panteras/launcher"
 	"panteras/launcher/control"
 )
@@ -44,7 +45,8 @@ func (h *Host) listen(left *handOver) error {
 	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(settings.StatusListen))
 	if err != nil {
 		// Daemons matter more than the page that shows them.
-		h.o.Log.Error("the status server cannot listen; set STATUS_LISTEN to a free address", "address", settings.StatusListen.String(), "error", err)
+		h.o.Log.Error("the status server cannot listen; set STATUS_LISTEN to a free address",
+			"address", settings.StatusListen.String(), "error", err, "held_by", holder.Find(settings.StatusListen, "tcp"))
 		return nil
 	}
 	h.status = l

@@ -7,7 +7,7 @@
 // tells it to misbehave, a line each:
 //
 //	exit CODE    ends at once
-//	once         does what follows this time only
+//	once         does what follows this time only, and only what stands before it later
 //	children     leaves a child, one in another session, and one that a parent left
 //	alone        does not look for ZooKeeper
 package main
@@ -105,6 +105,7 @@ func misbehave(path string) (alone bool) {
 	}
 	defer file.Close()
 	lines := bufio.NewScanner(file)
+	before := ""
 	for lines.Scan() {
 		words := strings.Fields(lines.Text())
 		switch {
@@ -115,7 +116,9 @@ func misbehave(path string) (alone bool) {
 			}
 			fail(code, "told to end")
 		case slices.Equal(words, []string{"once"}):
-			_ = os.Remove(path)
+			if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+				fail(exitWrong, "%v", err)
+			}
 		case slices.Equal(words, []string{"alone"}):
 			alone = true
 		case slices.Equal(words, []string{"children"}):
@@ -128,6 +131,7 @@ func misbehave(path string) (alone bool) {
 		default:
 			fail(exitWrong, "unknown order %q", words)
 		}
+		before += lines.Text() + "\n"
 	}
 	return alone
 }
