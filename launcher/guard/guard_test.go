@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -159,7 +160,7 @@ func (tr *tree) start(t *testing.T, env ...string) {
 		return strings.Contains(tr.output.String(), "launcher") && len(tr.alive()) >= len(daemons)
 	})
 	tr.guard = tr.cmd.Process.Pid
-	if tr.cmd.Path != tr.cmd.Args[len(tr.cmd.Args)-1] { // unshare(1), whose child it is
+	if slices.Contains(tr.cmd.Args, "--fork") { // unshare(1), whose child it is
 		tr.guard = child(t, tr.guard)
 	}
 }
@@ -217,15 +218,20 @@ func (tr *tree) gone(t *testing.T) {
 // code is the exit code of the guard.
 func (tr *tree) code() int { return tr.cmd.ProcessState.ExitCode() }
 
-// inNamespace makes the guard PID 1 of a PID namespace, as in a container.
-var inNamespace = []string{"unshare", "--pid", "--fork", "--mount-proc", "--kill-child"}
+// surroundings are where a guard runs.
+var surroundings = []struct {
+	name   string
+	prefix []string
+}{
+	{"plain", nil},
+	{"without control groups", []string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs none /sys/fs/cgroup && exec "$0"`}},
+	// As in a container.
+	{"as PID 1", []string{"unshare", "--pid", "--fork", "--mount-proc", "--kill-child"}},
+}
 
 func TestNothingOutlivesTheLauncher(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name   string
-		prefix []string
-	}{{"plain", nil}, {"as PID 1", inNamespace}} {
+	for _, test := range surroundings {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			tr := grow(t, test.prefix...)
@@ -247,10 +253,7 @@ func TestNothingOutlivesTheLauncher(t *testing.T) {
 
 func TestNothingOutlivesTheGuard(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name   string
-		prefix []string
-	}{{"plain", nil}, {"as PID 1", inNamespace}} {
+	for _, test := range surroundings {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			tr := grow(t, test.prefix...)
@@ -270,10 +273,7 @@ func TestNothingOutlivesTheGuard(t *testing.T) {
 
 func TestTheGuardForwardsSignalsAndEndsAsTheLauncher(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		name   string
-		prefix []string
-	}{{"plain", nil}, {"as PID 1", inNamespace}} {
+	for _, test := range surroundings {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			tr := grow(t, test.prefix...)

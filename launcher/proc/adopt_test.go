@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,27 +21,20 @@ func playOldImage() {
 		die(err)
 	}
 	pids := ""
-	for _, script := range []string{"exec sleep 1000", "exit 4", "(setsid sleep 2000 &); sleep 1000"} {
-		p, err := r.Start(shell("adopted"+strconv.Itoa(len(pids)), script))
+	for i, script := range []string{"exec sleep 1000", "(setsid sleep 2000 &); sleep 1000"} {
+		p, err := r.Start(shell("adopted"+strconv.Itoa(i), script))
 		if err != nil {
 			die(err)
 		}
-		if script == "exit 4" {
-			// It ends while nobody looks: stop reaping, as an image that is being replaced may.
-			<-p.Gone()
-			r.Close()
-			dead, err := os.StartProcess("/bin/sh", []string{"sh", "-c", "exit 4"}, &os.ProcAttr{})
-			if err != nil {
-				die(err)
-			}
-			pids += strconv.Itoa(dead.Pid) + " "
-			if r, err = NewReaper(slog.Default()); err != nil {
-				die(err)
-			}
-			continue
-		}
 		pids += strconv.Itoa(p.Pid()) + " "
 	}
+	r.Close()
+	// One ends while nobody looks.
+	early, err := os.StartProcess("/bin/sh", []string{"sh", "-c", "exit 4"}, &os.ProcAttr{})
+	if err != nil {
+		die(err)
+	}
+	pids += strconv.Itoa(early.Pid)
 	env := append(os.Environ(), "PROC_PIDS="+pids)
 	for i, entry := range env {
 		if strings.HasPrefix(entry, "PROC_PLAYS=") {
@@ -63,23 +57,28 @@ func playNewImage() {
 	target, _ := os.Readlink("/proc/self/fd/" + os.Getenv("PROC_KEPT"))
 	fmt.Println("pid", os.Getpid(), "kept", target)
 	// The reaper may be quicker than we are.
-	time.Sleep(50 * time.Millisecond)
+	for reaped := false; !reaped; {
+		r.mu.Lock()
+		reaped = len(r.strangers) > 0
+		r.mu.Unlock()
+		runtime.Gosched()
+	}
 	var pids [3]int
 	if _, err := fmt.Sscan(os.Getenv("PROC_PIDS"), &pids[0], &pids[1], &pids[2]); err != nil {
 		die(err)
 	}
 	var adopted [3]*Process
 	for i, pid := range pids {
-		adopted[i] = r.Adopt("adopted", pid)
+		adopted[i] = r.Adopt("adopted"+strconv.Itoa(i), pid)
 	}
-	fmt.Println("early", <-adopted[1].Exited())
-	fmt.Println("runs", adopted[0].Signal(0) == nil, len(r.Members("adopted", pids[2])) >= 1)
+	fmt.Println("early", <-adopted[2].Exited())
+	fmt.Println("runs", adopted[0].Signal(0) == nil, len(r.Members("adopted1", pids[1])) >= 1)
 	if err := adopted[0].Signal(syscall.SIGTERM); err != nil {
 		die(err)
 	}
 	fmt.Println("late", <-adopted[0].Exited())
-	adopted[2].KillAll()
-	<-adopted[2].Gone()
+	adopted[1].KillAll()
+	<-adopted[1].Gone()
 	fmt.Println("foreign", <-r.Adopt("foreign", 1).Exited())
 	KillDescendants(10*time.Second, func() {})
 }
