@@ -171,11 +171,11 @@ func heldProcesses() map[int]bool {
 func (r *Reaper) findGone() {
 	for _, p := range r.ended() {
 		// A process that forks and ends may hide its child from one look.
-		left := r.members(p.name, p.pid)
-		if len(left) == 0 {
-			left = r.members(p.name, p.pid)
+		empty := true
+		for range 2 {
+			empty = empty && len(r.members(p.name, p.pid)) == 0
 		}
-		if len(left) == 0 {
+		if empty {
 			r.mu.Lock()
 			delete(r.processes, p)
 			r.mu.Unlock()

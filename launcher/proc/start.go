@@ -172,7 +172,7 @@ func explain(err error, spec Spec, path string) error {
 	case unix.ENOENT:
 		return fmt.Errorf("cannot run %s: the interpreter that it needs%s does not exist", path, interpreter(path))
 	case unix.ENOEXEC:
-		return fmt.Errorf("cannot run %s: it is neither a program for this machine (%s) nor a script with an interpreter (#!) in its first line", path, runtime.GOARCH)
+		return fmt.Errorf("cannot run %s: it is neither a program for this machine (%s) nor a script with #! in front", path, runtime.GOARCH)
 	}
 	return fmt.Errorf("cannot run %s: %w", path, failed.number)
 }

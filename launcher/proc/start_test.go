@@ -1,11 +1,13 @@
 package proc
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -288,5 +290,22 @@ func TestAUserWhoMayNotExecuteSaysSo(t *testing.T) {
 	_, err := r.Start(Spec{Name: "daemon", Argv: []string{file}, User: "65534"})
 	if err == nil || !strings.Contains(err.Error(), "user 65534 may not execute "+file) {
 		t.Errorf("error: %v", err)
+	}
+}
+
+// The shim comes before every daemon, so it must not wait for what the rest of the
+// program prepares.
+func TestTheShimRunsBeforeTheRestOfTheProgram(t *testing.T) {
+	t.Parallel()
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary)
+	cmd.Env = []string{"GODEBUG=inittrace=1", "PROC_PLAYS=sender"}
+	trace, _ := cmd.CombinedOutput()
+	shim, rest := bytes.Index(trace, []byte("init panteras/launcher/proc/shim @")), bytes.Index(trace, []byte("init os @"))
+	if shim < 0 || rest < 0 || shim > rest {
+		t.Errorf("packages are initialised in this order:\n%s", trace)
 	}
 }

@@ -3,13 +3,13 @@
 // signals, its folder) and what it must not have (inherited descriptors).
 //
 // Importing the package is enough. Its work is done by an init that needs nothing
-// but package syscall: such an init runs before those of nearly all other packages
-// of a program, which take several times as long as the shim.
+// but the packages syscall and strconv: such an init runs before those of nearly all
+// other packages of a program, which take several times as long as the shim. (Package
+// strings alone would put it behind most of them.)
 package shim
 
 import (
 	"strconv"
-	"strings"
 	"syscall"
 	"unsafe"
 )
@@ -71,7 +71,7 @@ func become(sync int) {
 func environment(sync int) []string {
 	var env []string
 	for _, entry := range syscall.Environ() {
-		switch name, _, _ := strings.Cut(entry, "="); name {
+		switch name, _ := cut(entry, '='); name {
 		case EnvSync, EnvPath, EnvDir, EnvNames, EnvFiles:
 		default:
 			env = append(env, entry)
@@ -100,7 +100,23 @@ func arguments() []string {
 		}
 		raw = append(raw, buffer[:n]...)
 	}
-	return strings.Split(strings.TrimSuffix(string(raw), "\x00"), "\x00")
+	var list []string
+	for rest := string(raw); rest != ""; {
+		var argument string
+		argument, rest = cut(rest, 0)
+		list = append(list, argument)
+	}
+	return list
+}
+
+// cut is what is before the first separator and what is behind it.
+func cut(text string, separator byte) (before, after string) {
+	for i := range len(text) {
+		if text[i] == separator {
+			return text[:i], text[i+1:]
+		}
+	}
+	return text, ""
 }
 
 // closeOnExec leaves the daemon the descriptors that are for it, and no other: whoever
