@@ -3,7 +3,6 @@ package logs
 import (
 	"slices"
 	"sync"
-	"time"
 )
 
 // What is kept in memory of each daemon, whichever is less.
@@ -41,15 +40,16 @@ func (d *daemon) last(n int) []Line {
 	return slices.Clone(d.kept[len(d.kept)-min(max(n, 0), len(d.kept)):])
 }
 
-// publish passes lines on to everyone. Only the file may make it wait, and only for
-// patience.
-func (l *Logs) publish(d *daemon, stream string, texts []string, patience time.Duration) {
+// publish passes lines on to everyone, and never waits. Lines are in the same order
+// everywhere.
+func (l *Logs) publish(d *daemon, stream string, texts []string) {
 	if len(texts) == 0 {
 		return
 	}
 	var file, console []byte
 	now := l.now()
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, text := range texts {
 		line := Line{Time: now, Daemon: d.name, Stream: stream, Text: text}
 		d.keep(line)
@@ -62,14 +62,13 @@ func (l *Logs) publish(d *daemon, stream string, texts []string, patience time.D
 		}
 		file, console = line.appendText(file), line.appendConsole(console)
 	}
-	d.mu.Unlock()
 	if l.json {
 		console = file
 	}
 	if l.console != nil {
-		l.console.put(console, len(texts), 0)
+		l.console.put(console, len(texts))
 	}
 	if d.file != nil {
-		d.file.put(file, len(texts), patience)
+		d.file.put(file, len(texts))
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 // TestHandover passes the output of two daemons on several times while they write.
 func TestHandover(t *testing.T) {
+	t.Parallel()
 	dir, console := t.TempDir(), &buffer{}
 	l := New(Options{Dir: dir, Console: console})
 	stdout, stderr := open(t, l, "consul")
@@ -92,6 +93,7 @@ func TestHandover(t *testing.T) {
 
 // TestHandoverThatFails goes on where it was.
 func TestHandoverThatFails(t *testing.T) {
+	t.Parallel()
 	console := &buffer{}
 	l := newLogs(t, Options{Console: console})
 	stdout, _ := open(t, l, "consul")
@@ -113,6 +115,7 @@ func TestHandoverThatFails(t *testing.T) {
 }
 
 func TestAHandoverOfNothingIsAnError(t *testing.T) {
+	t.Parallel()
 	l := newLogs(t, Options{})
 	if err := l.Adopt(Handover{Daemon: "consul", Pipes: []HandoverPipe{{Stream: Stdout, FD: 1 << 20}}}); err == nil || !strings.Contains(err.Error(), "consul") {
 		t.Errorf("error %v", err)

@@ -79,7 +79,7 @@ func (l *Logs) daemon(name string) *daemon {
 
 // Write adds a remark about a daemon. It never waits.
 func (l *Logs) Write(daemon, text string) {
-	l.publish(l.daemon(daemon), Remark, []string{Printable(l.mask(text))}, 0)
+	l.publish(l.daemon(daemon), Remark, []string{Printable(l.mask(text))})
 }
 
 // SetMask replaces what hides secrets, also for daemons that run; nil hides nothing.
@@ -110,7 +110,7 @@ func (l *Logs) Dropped() (console, files uint64) {
 // report says something about the logs themselves, on the console only.
 func (l *Logs) report(text string) {
 	if l.console != nil {
-		l.console.put(l.consoleLine(text), 1, 0)
+		l.console.put(l.consoleLine(text), 1)
 	}
 }
 
@@ -161,7 +161,7 @@ func (l *Logs) end(p *pipe) {
 	if len(p.split.pending) > 0 {
 		var texts []string
 		p.split.flush(func(text string) { texts = append(texts, text) })
-		l.publish(p.daemon, p.stream, texts, filePatience)
+		l.publish(p.daemon, p.stream, texts)
 	}
 	_ = p.file.Close()
 }

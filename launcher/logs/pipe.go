@@ -81,7 +81,10 @@ func (l *Logs) run(p *pipe) {
 		n, err := p.file.Read(b)
 		var texts []string
 		p.split.add(b[:n], func(text string) { texts = append(texts, text) })
-		l.publish(p.daemon, p.stream, texts, filePatience)
+		if p.daemon.file != nil && len(texts) > 0 {
+			p.daemon.file.await(filePatience)
+		}
+		l.publish(p.daemon, p.stream, texts)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return // Close or Detach goes on with it
 		}

@@ -6,8 +6,8 @@ import (
 )
 
 // queue stands between daemons and a writer that may be slow or hang: one goroutine
-// writes what has gathered. It holds limit bytes; what does not fit is dropped and
-// counted.
+// writes what has gathered. It is full from limit bytes on; what comes then is dropped
+// and counted.
 type queue struct {
 	limit int
 	// write takes some lines, and how many were dropped before them.
@@ -18,7 +18,7 @@ type queue struct {
 	lines   int
 	dropped int           // since the last write
 	total   uint64        // dropped ever
-	stalled bool          // nothing was taken for as long as put waits
+	stalled bool          // nothing was taken for as long as await waits
 	writing bool          // the goroutine is in write
 	closed  bool          // ends the goroutine when all is written
 	work    chan struct{} // something came, or the end; holds one
@@ -32,42 +32,39 @@ func newQueue(limit int, write func(text []byte, lines, dropped int)) *queue {
 	return q
 }
 
-// put queues lines. Without room for them it waits for patience at most; once that was
-// in vain it does not wait again before something was written.
-func (q *queue) put(text []byte, lines int, patience time.Duration) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	var timer *time.Timer
-	for len(q.text) > 0 && len(q.text)+len(text) > q.limit {
-		if q.closed || q.stalled || patience == 0 {
-			q.drop(lines)
+// await waits until there is room, for patience at most; once that was in vain it does
+// not wait again before something was taken.
+func (q *queue) await(patience time.Duration) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		q.mu.Lock()
+		free, moved := len(q.text) < q.limit || q.stalled || q.closed, q.moved
+		q.mu.Unlock()
+		if free {
 			return
 		}
-		if timer == nil {
-			timer = time.NewTimer(patience)
-			defer timer.Stop()
-		}
-		moved := q.moved
-		q.mu.Unlock()
 		select {
 		case <-moved:
-			q.mu.Lock()
 		case <-timer.C:
 			q.mu.Lock()
 			q.stalled = true
+			q.mu.Unlock()
 		}
 	}
-	if q.closed {
-		q.drop(lines)
+}
+
+// put queues lines, or drops them when the queue is full. It never waits.
+func (q *queue) put(text []byte, lines int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.text) >= q.limit {
+		q.dropped += lines
+		q.total += uint64(lines)
 		return
 	}
 	q.text, q.lines = append(q.text, text...), q.lines+lines
 	q.wake()
-}
-
-func (q *queue) drop(lines int) {
-	q.dropped += lines
-	q.total += uint64(lines)
 }
 
 func (q *queue) wake() {
