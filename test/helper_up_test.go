@@ -409,14 +409,17 @@ func (h *upHost) planned(t testing.TB) map[string]bool {
 
 // httpGet asks over a connection that this goroutine makes, in the namespace of the
 // test, and returns the body, or what went wrong.
-func httpGet(addr, path string) string {
+func httpGet(addr, path string) string { return httpDo(http.MethodGet, addr, path, "") }
+
+// httpDo is httpGet with a choice of method, and a body.
+func httpDo(method, addr, path, body string) string {
 	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return err.Error()
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(patience))
-	request, err := http.NewRequest(http.MethodGet, "http://"+addr+path, nil)
+	request, err := http.NewRequest(method, "http://"+addr+path, strings.NewReader(body))
 	if err != nil {
 		return err.Error()
 	}
@@ -429,9 +432,9 @@ func httpGet(addr, path string) string {
 		return err.Error()
 	}
 	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
+	answer, err := io.ReadAll(response.Body)
 	if err != nil {
 		return err.Error()
 	}
-	return string(body)
+	return string(answer)
 }

@@ -116,7 +116,7 @@ func TestUpMarathonLosesItsLeadership(t *testing.T) {
 // TestUpTakenPort tells who has the ports that it wants.
 func TestUpTakenPort(t *testing.T) {
 	t.Parallel()
-	h := smallHost(t)
+	h := smallHost(t, "DNS_LISTEN=10.7.0.1:53")
 	for _, address := range []string{"10.7.0.1:53", "10.7.0.1:9000"} {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
@@ -148,6 +148,11 @@ func TestUpTwice(t *testing.T) {
 	if code != 1 {
 		t.Errorf("a second one ends with %d", code)
 	}
+	for _, pid := range []int{launcherPid, before["dns"]} { // they were not started by that name
+		if name, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm"); err != nil || string(name) != "panteras\n" {
+			t.Errorf("process %d is shown as %q (%v)", pid, name, err)
+		}
+	}
 	wantText(t, "the error", output, "already running (pid "+strconv.Itoa(launcherPid)+")", h.path("run", "control.sock"))
 	if after := h.pids(); after["marathon"] != before["marathon"] || after["dns"] != before["dns"] {
 		t.Errorf("pids were %v and are %v", before, after)
@@ -157,31 +162,33 @@ func TestUpTwice(t *testing.T) {
 // TestUpReload reads settings that are wrong, and ones that change something.
 func TestUpReload(t *testing.T) {
 	t.Parallel()
-	h := smallHost(t)
+	h := oneHost(t) // what the environment says, a file cannot change
+	h.misbehave(t, "marathon", "alone")
+	base := strings.Join(only("marathon", "dns"), "\n") + "\n"
 	file := h.path("restricted", "host")
-	put(t, file, "")
+	put(t, file, base)
 	h.up(t)
 	h.ready(t, "marathon", "dns")
 	before := h.pids()
-	for _, wrong := range []string{"MESOS_MASTER_QUORUM=9\n", "MARATHON_PARAMS='--x\n", "DNS_LISTEN=nonsense\n"} {
-		put(t, file, wrong)
-		name, _, _ := strings.Cut(wrong, "=")
-		if name == "MESOS_MASTER_QUORUM" {
-			wrong += "START_MESOS_MASTER=true\nSTART_ZOOKEEPER=true\n"
-			put(t, file, wrong)
-		}
+	for _, wrong := range []struct{ text, says string }{
+		{"START_ZOOKEEPER=true\nSTART_MESOS_MASTER=true\nMESOS_MASTER_QUORUM=9\n", "MESOS_MASTER_QUORUM"},
+		{"MARATHON_PARAMS='--x\n", "closing quote"},
+		{"MARATHON_PARAMS=$(hostname)\n", "command substitution"},
+		{"DNS_LISTEN=nonsense\n", "DNS_LISTEN"},
+	} {
+		put(t, file, base+wrong.text)
 		output, code := h.run(t, "reload")
 		if code != 1 {
-			t.Errorf("%q: exit code %d: %s", wrong, code, output)
+			t.Errorf("%q: exit code %d: %s", wrong.text, code, output)
 		}
-		wantText(t, "the error", output, "nothing was changed", name)
+		wantText(t, "the error", output, "nothing was changed", file, wrong.says)
 	}
 	h.Signal(syscall.SIGHUP)
 	lab.Eventually(t, patience, "a word about the reload", func() bool { return strings.Contains(h.Stderr(), "reload failed") })
 	if after := h.pids(); after["marathon"] != before["marathon"] || after["dns"] != before["dns"] {
 		t.Errorf("pids were %v and are %v", before, after)
 	}
-	put(t, file, "MARATHON_PARAMS=--task_launch_timeout=300000\n")
+	put(t, file, base+"MARATHON_PARAMS=--task_launch_timeout=300000\n")
 	h.must(t, "reload")
 	after := h.pids()
 	if after["marathon"] == before["marathon"] || after["dns"] != before["dns"] {
@@ -192,7 +199,7 @@ func TestUpReload(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantText(t, "what marathon saw", string(seen), "--task_launch_timeout=300000")
-	put(t, file, "START_MARATHON=false\nDNS_ROUTES=corp=10.7.0.9\n")
+	put(t, file, base+"START_MARATHON=false\nDNS_ROUTES=corp=10.7.0.9\n")
 	h.Signal(syscall.SIGHUP)
 	h.state(t, "marathon", launcher.StateDisabled)
 	h.ready(t, "dns")

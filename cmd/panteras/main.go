@@ -9,9 +9,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
+	"unsafe"
 
 	"panteras/launcher/guard"
+
+	"golang.org/x/sys/unix"
 )
 
 // The exit codes of every command.
@@ -21,7 +25,14 @@ const (
 	exitUsage  = 2 // bad usage or settings: running again cannot help
 )
 
+// The first thread is main's until it has given the process its name.
+func init() { runtime.LockOSThread() }
+
 func main() {
+	// What the launcher starts of this program runs from /proc/self/exe, and would be
+	// shown as "exe". This is still the first thread, whose name is that of the process.
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData("panteras\x00"))), 0, 0, 0)
+	runtime.UnlockOSThread()
 	guard.Resume()
 	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
