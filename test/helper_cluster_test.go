@@ -109,20 +109,24 @@ func (h *lanHost) get(t *testing.T, path string) (body string) {
 // does not serve.
 func (h *lanHost) zooKeeperMode(t *testing.T) (mode string) {
 	t.Helper()
-	h.do(t, func() {
-		conn, err := net.DialTimeout("tcp", h.ip+":2181", patience)
-		if err != nil {
-			return
+	h.do(t, func() { mode = zooKeeperMode(h.ip + ":2181") })
+	return mode
+}
+
+// zooKeeperMode is the same of any ZooKeeper.
+func zooKeeperMode(addr string) (mode string) {
+	conn, err := net.DialTimeout("tcp", addr, patience)
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	_, _ = conn.Write([]byte("srvr"))
+	for answer := bufio.NewScanner(conn); answer.Scan(); {
+		if m, ok := strings.CutPrefix(answer.Text(), "Mode: "); ok {
+			mode = m
 		}
-		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(patience))
-		_, _ = conn.Write([]byte("srvr"))
-		for answer := bufio.NewScanner(conn); answer.Scan(); {
-			if m, ok := strings.CutPrefix(answer.Text(), "Mode: "); ok {
-				mode = m
-			}
-		}
-	})
+	}
 	return mode
 }
 

@@ -3,7 +3,6 @@ package test
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -386,26 +385,6 @@ func only(names ...string) []string {
 
 // dnsAt is the DNS server of a host.
 func dnsAt(ip string) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr(ip), 53) }
-
-// planned is what `panteras plan --json` says the host runs, by name.
-func (h *upHost) planned(t testing.TB) map[string]bool {
-	t.Helper()
-	var plan struct {
-		Daemons []struct {
-			Name string
-			Run  bool
-		}
-	}
-	output := h.must(t, "plan", "--json")
-	if err := json.Unmarshal([]byte(output[:strings.LastIndex(output, "}")+1]), &plan); err != nil {
-		t.Fatalf("%v in %s", err, output)
-	}
-	runs := map[string]bool{}
-	for _, d := range plan.Daemons {
-		runs[d.Name] = d.Run
-	}
-	return runs
-}
 
 // httpGet asks over a connection that this goroutine makes, in the namespace of the
 // test, and returns the body, or what went wrong.

@@ -24,12 +24,14 @@ table() {
 		test  zbarimg                zbar-tools
 		test  java                   default-jre-headless
 		test  /usr/share/java/zookeeper.jar zookeeper
+		test  haproxy                haproxy
 		test  nft                    nftables
 		test  systemd-analyze        systemd
 		test  wireguard-go           wireguard-go
 		test  dbus-daemon            dbus-daemon
 		test  ping                   iputils-ping
 		test  sysctl                 procps
+		bench supervisord            supervisor
 		lint  shellcheck             shellcheck
 		bench iperf3                 iperf3
 		bench openvpn                openvpn
