@@ -238,8 +238,14 @@ func checkStopOrder(t *testing.T, log string) {
 		return last
 	}
 	for _, pair := range [][2]string{
-		{"marathon", "mesos-master"}, {"chronos", "mesos-master"}, {"mesos-master", "zookeeper"},
-		{"haproxy", "consul-template"}, {"consul-template", "consul"}, {"registrator", "consul"}, {"dns", "consul"}, {"zookeeper", "consul"},
+		{"marathon", "mesos-master"},
+		{"chronos", "mesos-master"},
+		{"mesos-master", "zookeeper"},
+		{"haproxy", "consul-template"},
+		{"consul-template", "consul"},
+		{"registrator", "consul"},
+		{"dns", "consul"},
+		{"zookeeper", "consul"},
 	} {
 		if at(pair[0]) > at(pair[1]) {
 			t.Errorf("%s ended after %s", pair[0], pair[1])

@@ -167,7 +167,7 @@ up() {
 		tell
 		return
 	fi
-	${MAKE:-make} --no-print-directory tools build 9>&-
+	${MAKE:-make} --no-print-directory bin/consul bin/consul-template build 9>&-
 	bin/panteras settings >/dev/null || die "settings are wrong, see above"
 	domain=$(setting CONSUL_DOMAIN)
 	add=$(setting HAPROXY_ADD_DOMAIN)
