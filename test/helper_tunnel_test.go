@@ -150,13 +150,13 @@ func (p *peer) config(allowed string) string {
 const everything = "10.99.0.0/16, 10.210.0.0/24, 169.254.0.0/16, fd99::/64, fd00:210::/64"
 
 // connect brings up the peer's tunnel on a host, with wg-quick.
-func (p *peer) connect(h *host) {
+func (p *peer) connect(h *host, env ...string) {
 	p.lab.t.Helper()
 	file := filepath.Join(p.lab.t.TempDir(), p.name+".conf")
 	if err := os.WriteFile(file, []byte(p.config(everything)), 0o600); err != nil {
 		p.lab.t.Fatal(err)
 	}
-	wgQuickUp(p.lab.t, h, file)
+	wgQuickUp(p.lab.t, h, file, env...)
 }
 
 // currentWireGuard makes wg-quick run the WireGuard of the module that ours is of.

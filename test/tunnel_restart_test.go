@@ -9,12 +9,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"panteras/internal/lab"
 	"panteras/tunnel"
+
+	"golang.org/x/sys/unix"
 )
 
 // A gateway that is killed and started again calls on those who were connected: they do not
@@ -145,31 +148,41 @@ func TestTunnelFollowsTheMTU(t *testing.T) {
 	l := newTunnelLab(t)
 	l.start()
 	const size = 8 << 20
-	l.service.serve(t, serviceAddr+":80", func(c net.Conn) { _, _ = c.Write(make([]byte, size)) })
+	var atService atomic.Int64
+	l.service.serve(t, serviceAddr+":80", func(c net.Conn) {
+		atService.Store(int64(segment(c)))
+		_, _ = c.Write(make([]byte, size))
+	})
 	up := l.service.sink(t, serviceAddr+":81")
-	l.add("alice", nil).connect(l.client)
-	transfer := func() error {
+	l.add("alice", nil).connect(l.client, currentWireGuard(t))
+	transfer := func(most int) error {
 		c, err := l.client.dial(t, "tcp", serviceAddr+":80", net.Dialer{})
 		if err != nil {
 			return err
 		}
+		defer func() {
+			if here, there := segment(c), int(atService.Load()); here > most || there > most || here < 1000 || there < 1000 {
+				t.Errorf("segments of %d and %d bytes, not of %d at most", here, there, most)
+			}
+		}()
 		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 		if n, err := io.Copy(io.Discard, c); err != nil || n != size {
 			return fmt.Errorf("got %d of %d: %w", n, size, err)
 		}
-		if c, err = l.client.dial(t, "tcp", serviceAddr+":81", net.Dialer{}); err != nil {
+		d, err := l.client.dial(t, "tcp", serviceAddr+":81", net.Dialer{})
+		if err != nil {
 			return err
 		}
 		before := up.Load()
-		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
-		if _, err := c.Write(make([]byte, size)); err != nil {
+		_ = d.SetDeadline(time.Now().Add(20 * time.Second))
+		if _, err := d.Write(make([]byte, size)); err != nil {
 			return fmt.Errorf("sent %d of %d: %w", up.Load()-before, size, err)
 		}
 		lab.Eventually(t, 20*time.Second, "what was sent to arrive", func() bool { return up.Load() >= before+size })
 		return nil
 	}
 	lab.Eventually(t, patience, "the gateway to be reached", func() bool { return l.client.pings(t, tunnelGateway) })
-	if err := transfer(); err != nil {
+	if err := transfer(1380); err != nil {
 		t.Fatal(err)
 	}
 	l.gateway.mtu(t, "wan", 1400)
@@ -177,7 +190,17 @@ func TestTunnelFollowsTheMTU(t *testing.T) {
 	lab.Eventually(t, patience, "the tunnel to follow", func() bool {
 		return strings.Contains(l.gateway.run(t, "ip", "link", "show", tunnelInterface), "mtu 1320 ")
 	})
-	if err := transfer(); err != nil {
+	if err := transfer(1280); err != nil {
 		t.Errorf("over 1400: %v", err)
 	}
+}
+
+// segment is the size of what a TCP connection sends at once.
+func segment(c net.Conn) (size int) {
+	raw, err := c.(*net.TCPConn).SyscallConn()
+	if err != nil {
+		return 0
+	}
+	_ = raw.Control(func(fd uintptr) { size, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG) })
+	return size
 }
