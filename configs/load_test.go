@@ -69,7 +69,7 @@ func defaultDaemons() DaemonSettings {
 		// The ordinary host has the Debian package of ZooKeeper, and no user consul.
 		Consul: as("root"), ZooKeeper: as("zookeeper"), MesosMaster: as("root"), Marathon: as("root"), Chronos: as("root"),
 		ConsulTemplate: as("root"), HAProxy: as("root"), Keepalived: as("root"), MesosSlave: as("root"), Registrator: as("root"),
-		DNS: as("nobody"), Tunnel: as("nobody"),
+		DNS: as("nobody"), Tunnel: as("root"),
 	}
 }
 

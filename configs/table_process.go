@@ -25,7 +25,7 @@ var processes = []process{
 	{"MESOS_SLAVE", "the Mesos agent", root, root, func(s *Settings) *Process { return &s.MesosSlave }},
 	{"REGISTRATOR", "Registrator", root, root, func(s *Settings) *Process { return &s.Registrator }},
 	{"DNS", "the DNS server", "panteras", "nobody", func(s *Settings) *Process { return &s.DNS }},
-	{"TUNNEL", "the tunnel's gateway", "panteras", "nobody", func(s *Settings) *Process { return &s.Tunnel }},
+	{"TUNNEL", "the tunnel's gateway", root, root, func(s *Settings) *Process { return &s.Tunnel }},
 }
 
 // processRows are the settings that every daemon has.

@@ -26,7 +26,8 @@ type Spec struct {
 	// NOFile is how many files it may have open, as soft and as hard limit; 0 leaves
 	// the limit as it is.
 	NOFile int
-	// Caps are the capabilities (unix.CAP_…) that a User who is not root keeps.
+	// Caps are the capabilities (unix.CAP_…) that a User who is not root keeps, and the
+	// only ones that root has; none leaves root all.
 	Caps []uintptr
 	// Dir is the folder it works in; "" is the root.
 	Dir string

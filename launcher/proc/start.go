@@ -89,10 +89,14 @@ func startShim(spec Spec, path string, attributes *syscall.SysProcAttr) (*os.Pro
 		names = append(names, l.Name)
 	}
 	files = append(files, theirs)
-	env := environ(spec, map[string]string{
+	more := map[string]string{
 		shim.EnvSync: strconv.Itoa(len(files) - 1), shim.EnvPath: path, shim.EnvDir: spec.Dir,
 		shim.EnvNames: strings.Join(names, ":"), shim.EnvFiles: strconv.Itoa(spec.NOFile),
-	})
+	}
+	if len(spec.Caps) > 0 && len(attributes.AmbientCaps) == 0 {
+		more[shim.EnvCaps] = numbers(spec.Caps)
+	}
+	env := environ(spec, more)
 	child, err := os.StartProcess(self, spec.Argv, &os.ProcAttr{Files: files, Env: env, Sys: attributes})
 	if err != nil {
 		ours.Close()
@@ -102,6 +106,15 @@ func startShim(spec Spec, path string, attributes *syscall.SysProcAttr) (*os.Pro
 		return nil, nil, err
 	}
 	return child, ours, nil
+}
+
+// numbers is a list with commas.
+func numbers(list []uintptr) string {
+	var texts []string
+	for _, n := range list {
+		texts = append(texts, strconv.Itoa(int(n)))
+	}
+	return strings.Join(texts, ",")
 }
 
 func orNull(file, null *os.File) *os.File {

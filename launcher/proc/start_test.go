@@ -309,3 +309,15 @@ func TestTheShimRunsBeforeTheRestOfTheProgram(t *testing.T) {
 		t.Errorf("packages are initialised in this order:\n%s", trace)
 	}
 }
+
+// A daemon that must be root, because root's files are its own, need not be mighty.
+func TestRootHasOnlyTheCapabilitiesThatAreNamed(t *testing.T) {
+	needRoot(t)
+	w := testify(t, newReaper(t), Spec{
+		Name: "tunnel", Argv: []string{"panteras", "gateway"}, User: "root", Env: map[string]string{"PROC_PLAYS": "witness"},
+		Caps: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_BIND_SERVICE},
+	})
+	if w.UID != 0 || w.Effective != "0000000000001400" {
+		t.Errorf("uid %d has the capabilities %s, want CAP_NET_ADMIN and CAP_NET_BIND_SERVICE alone", w.UID, w.Effective)
+	}
+}

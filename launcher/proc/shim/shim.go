@@ -28,6 +28,9 @@ const (
 	EnvNames = "PANTERAS_SHIM_NAMES"
 	// EnvFiles is how many files may be open; 0 leaves the limit as it is.
 	EnvFiles = "PANTERAS_SHIM_FILES"
+	// EnvCaps are the numbers of the only capabilities that a daemon of root may have,
+	// separated by commas; without it, it has all.
+	EnvCaps = "PANTERAS_SHIM_CAPS"
 )
 
 // The steps that can fail. A failure is reported as "step errno".
@@ -61,6 +64,7 @@ func become(sync int) {
 		syscall.Exit(1) // it has gone
 	}
 	limitFiles()
+	boundCapabilities()
 	if err := syscall.Chdir(dir); err != nil {
 		fail(sync, StepDir, err)
 	}
@@ -72,7 +76,7 @@ func environment(sync int) []string {
 	var env []string
 	for _, entry := range syscall.Environ() {
 		switch name, _ := cut(entry, '='); name {
-		case EnvSync, EnvPath, EnvDir, EnvNames, EnvFiles:
+		case EnvSync, EnvPath, EnvDir, EnvNames, EnvFiles, EnvCaps:
 		default:
 			env = append(env, entry)
 		}
@@ -166,6 +170,29 @@ func limitFiles() {
 		limit.Max = min(limit.Max, want)
 		limit.Cur = limit.Max
 		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
+	}
+}
+
+// boundCapabilities drops all capabilities but some from those that execve gives to
+// root. Where this process may not do that, it has few anyway.
+func boundCapabilities() {
+	list, bound := syscall.Getenv(EnvCaps)
+	if !bound {
+		return
+	}
+	const dropFromBound, lastCapability = 24, 63 // PR_CAPBSET_DROP
+	var keep uint64
+	for list != "" {
+		var one string
+		one, list = cut(list, ',')
+		if n, err := strconv.Atoi(one); err == nil && n <= lastCapability {
+			keep |= 1 << n
+		}
+	}
+	for n := uintptr(0); n <= lastCapability; n++ {
+		if keep&(1<<n) == 0 {
+			syscall.RawSyscall(syscall.SYS_PRCTL, dropFromBound, n, 0)
+		}
 	}
 }
 
