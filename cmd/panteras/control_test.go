@@ -148,13 +148,29 @@ func TestUpgradeWaitsForTheNewProgram(t *testing.T) {
 	}
 }
 
+func TestUpgradeToNothingNew(t *testing.T) {
+	runDir, l := shortDir(t), logs.New(logs.Options{})
+	defer l.Close()
+	serveControl(t, runDir, "v1", &controltest.Supervisor{}, l)
+	client := control.NewClient(runDir)
+	before, err := client.Instance(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if now, err := otherInstance(ctx, client, before); err == nil || !strings.Contains(err.Error(), "no new one answered") {
+		t.Errorf("%+v, %v", now, err)
+	}
+}
+
 func TestStatusTable(t *testing.T) {
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	retry := now.Add(12300 * time.Millisecond)
 	ago := func(d time.Duration) time.Time { return now.Add(-d) }
 	st := launcher.Status{Daemons: []launcher.DaemonStatus{
 		{Name: "consul", State: launcher.StateReady, Pid: 4711, Since: ago(26 * time.Hour)},
-		{Name: "zookeeper", State: launcher.StateBackoff, Since: ago(3 * time.Second), Restarts: 5, RetryAt: &retry, LastExit: "exit code 1", Reason: "exit code 1", Output: []string{"bind: address already in use", "\x1b[2Jgone " + strings.Repeat("x", 200)}},
+		{Name: "zookeeper", State: launcher.StateBackoff, Since: ago(3 * time.Second), Restarts: 5, RetryAt: &retry, LastExit: "exit code 1", Reason: "exit\x1b code 1", Output: []string{"bind: address already in use", "\x1b[2Jgone " + strings.Repeat("x", 200)}},
 		{Name: "mesos-master", State: launcher.StateWaiting, Since: ago(65 * time.Second), WaitingFor: []string{"zookeeper"}},
 		{Name: "marathon", State: launcher.StateAbsent, Since: ago(time.Hour), Reason: "marathon is not in the PATH /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin; install it, or set START_MARATHON=false"},
 		{Name: "chronos", State: launcher.StateDisabled},
@@ -163,7 +179,8 @@ func TestStatusTable(t *testing.T) {
 	}}
 	want := `DAEMON        STATE    SINCE  PID   RESTARTS
 consul        ready    1d02h  4711  0
-zookeeper     backoff  3s     -     5         starts again in 12 s; exit code 1
+zookeeper     backoff  3s     -     5         starts again in 12 s; exit\x1b
+                                              code 1; last exit: exit code 1
     | bind: address already in use
     | \x1b[2Jgone xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…
 mesos-master  waiting  1m05s  -     0         waits for zookeeper

@@ -75,15 +75,13 @@ func (c children) Gather() ([]*dto.MetricFamily, error) {
 	return slices.Collect(maps.Values(merged)), nil
 }
 
-// merge adds a child's family, unless another one of the same name is of another type.
+// merge adds a child's family. What is of another type than before is left out by those
+// who gather, as what differs from the launcher's own.
 func merge(merged map[string]*dto.MetricFamily, f *dto.MetricFamily, daemon string) {
 	known := merged[f.GetName()]
 	if known == nil {
 		known = &dto.MetricFamily{Name: f.Name, Help: f.Help, Type: f.Type, Unit: f.Unit}
 		merged[f.GetName()] = known
-	}
-	if known.GetType() != f.GetType() {
-		return
 	}
 	label := "daemon"
 	for _, m := range f.Metric {
