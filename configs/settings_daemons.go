@@ -46,6 +46,10 @@ type DaemonSettings struct {
 	// KeepalivedVIP is the zero Addr when there is none.
 	KeepalivedVIP netip.Addr
 
+	// HAProxyHTTPPort and HAProxyStatsPort are the ports of HTTP services and of the
+	// statistics.
+	HAProxyHTTPPort, HAProxyStatsPort uint16
+
 	RegisterConsulUI, RegisterMarathon, RegisterMesosMaster, RegisterChronos bool
 
 	// StatusListen is where status page and API listen.

@@ -35,6 +35,7 @@ var commands = []func(*app) *cobra.Command{
 	newReloadCommand,
 	newLogsCommand,
 	newUpgradeCommand,
+	newHAProxyCommand,
 	newDNSCommand,
 	newPeerCommand,
 	newGatewayCommand,

@@ -1,0 +1,79 @@
+package balancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// MasterSocket reloads through the socket of HAProxy's master itself.
+type MasterSocket string
+
+// Reload asks for a reload. HAProxy 2.6 says nothing, whether it succeeds or not.
+func (m MasterSocket) Reload(context.Context) error {
+	if _, err := cli(m).ask("reload"); err != nil && !disconnected(err) {
+		return fmt.Errorf("cannot ask HAProxy's master for a reload: %w", err)
+	}
+	return nil
+}
+
+// disconnected tells that the master went away in the middle of the answer, which is
+// what it does to start anew.
+func disconnected(err error) bool {
+	return strings.Contains(err.Error(), "reset by peer") || strings.Contains(err.Error(), "broken pipe")
+}
+
+// ReloadFunc makes a function a Reloader.
+type ReloadFunc func(ctx context.Context) error
+
+// Reload calls the function.
+func (f ReloadFunc) Reload(ctx context.Context) error { return f(ctx) }
+
+const (
+	defaultPatience = 20 * time.Second
+	reloadPoll      = 20 * time.Millisecond
+)
+
+// reload reloads HAProxy and waits until it has the shape.
+func (b *Balancer) reload(ctx context.Context, shape string) error {
+	patience := b.Patience
+	if patience == 0 {
+		patience = defaultPatience
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	failures := b.failures()
+	if err := b.Reloader.Reload(ctx); err != nil {
+		return fmt.Errorf("HAProxy could not be reloaded, so it goes on with its last good configuration: %w", err)
+	}
+	ticker := time.NewTicker(reloadPoll)
+	defer ticker.Stop()
+	for b.running() != shape {
+		if b.failures() > failures {
+			return errors.New("HAProxy did not start with the new configuration, although it passed the check, and goes on with the last good one; its log says why")
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("HAProxy does not have the new configuration %v after the reload; see its log", patience)
+		case <-ticker.C:
+		}
+	}
+	return nil
+}
+
+var failed = regexp.MustCompile(`\[failed: ([0-9]+)\]`)
+
+// failures counts the reloads that failed since the last one that did not: the master
+// then waits with the workers that it had.
+func (b *Balancer) failures() int {
+	processes, err := cli(b.Master).ask("show proc")
+	if m := failed.FindStringSubmatch(processes); err == nil && m != nil {
+		n, _ := strconv.Atoi(m[1]) // digits
+		return n
+	}
+	return 0
+}
