@@ -83,6 +83,11 @@ func daemonRows() []Setting {
 			derive: keepZero,
 		},
 		{
+			Name:  "KEEPALIVED_PEERS",
+			Help:  "The addresses of all hosts that share `KEEPALIVED_VIP`: a comma list, the same on each. Unless set they find each other by multicast.",
+			value: in(func(s *Settings) *[]netip.Addr { return &s.KeepalivedPeers }, addresses),
+		},
+		{
 			Name: "HAPROXY_HTTP_PORT", Default: "80",
 			Help:  "The port at which HAProxy serves HTTP services.",
 			value: in(func(s *Settings) *uint16 { return &s.HAProxyHTTPPort }, port),

@@ -153,7 +153,7 @@ func (o *Options) head() string {
 	lines := []string{
 		"    default-path config",
 		"    maxconn 16384",
-		"    no strict-limits", // fewer connections where few files may be open, instead of no start
+		"    no strict-limits",   // fewer connections where few files may be open, instead of no start
 		"    hard-stop-after 1h", // as long as a silent WebSocket may live
 		"    mworker-max-reloads 50",
 		"    log 127.0.0.1:514 local0",

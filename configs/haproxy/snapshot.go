@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 )
 
@@ -24,9 +23,6 @@ type Snapshot struct {
 	// Unnamed are services whose names no host name can have, so that Consul was not
 	// even asked for their instances.
 	Unnamed []string `json:"unnamed"`
-	// Balancers are the passing instances of the service haproxy: the hosts that
-	// balance.
-	Balancers []*Instance `json:"balancers"`
 	// Instances are the passing instances of services with tags for HAProxy. The
 	// template ends its lists with null.
 	Instances []*Instance `json:"instances"`
@@ -55,21 +51,8 @@ func Decode(text []byte) (*Snapshot, error) {
 	if s == nil || s.Instances == nil || s.Datacenters == nil {
 		return nil, errors.New("the snapshot lacks instances or datacenters: it is not what consul-template makes of our template")
 	}
-	s.Instances, s.Balancers = present(s.Instances), present(s.Balancers)
+	s.Instances = present(s.Instances)
 	return s, nil
-}
-
-// Peers are the addresses of the other hosts that balance, each once.
-func (s *Snapshot) Peers(own netip.Addr) []netip.Addr {
-	var peers []netip.Addr
-	seen := map[netip.Addr]bool{own: true}
-	for _, b := range s.Balancers {
-		if a, err := netip.ParseAddr(b.Address); err == nil && !seen[a] && a.Is4() == own.Is4() && a.Zone() == "" && !a.IsUnspecified() {
-			seen[a] = true
-			peers = append(peers, a)
-		}
-	}
-	return peers
 }
 
 // present leaves out the null at the end of a list.

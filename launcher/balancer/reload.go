@@ -4,28 +4,38 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"regexp"
 	"strconv"
-	"strings"
 	"time"
 )
 
 // MasterSocket reloads through the socket of HAProxy's master itself.
 type MasterSocket string
 
-// Reload asks for a reload. HAProxy 2.6 says nothing, whether it succeeds or not.
+// Reload asks for a reload. HAProxy 2.6 says nothing, whether it succeeds or not, and
+// leaves the connection open while it starts anew.
 func (m MasterSocket) Reload(context.Context) error {
-	if _, err := cli(m).ask("reload"); err != nil && !disconnected(err) {
+	conn, err := net.DialTimeout("unix", string(m), cliTimeout)
+	if err != nil {
+		return fmt.Errorf("cannot reach HAProxy's master: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err = io.WriteString(conn, "reload\n"); err == nil {
+		err = conn.(*net.UnixConn).CloseWrite()
+	}
+	if err != nil {
 		return fmt.Errorf("cannot ask HAProxy's master for a reload: %w", err)
 	}
+	// Whoever closes too early is not heard.
+	_ = conn.SetReadDeadline(time.Now().Add(answerTimeout))
+	_, _ = io.Copy(io.Discard, conn)
 	return nil
 }
 
-// disconnected tells that the master went away in the middle of the answer, which is
-// what it does to start anew.
-func disconnected(err error) bool {
-	return strings.Contains(err.Error(), "reset by peer") || strings.Contains(err.Error(), "broken pipe")
-}
+// answerTimeout is how long the master may take to read a command.
+const answerTimeout = 2 * time.Second
 
 // ReloadFunc makes a function a Reloader.
 type ReloadFunc func(ctx context.Context) error

@@ -196,24 +196,24 @@ func TestWithoutReload(t *testing.T) {
 	// Shares are exact over full rounds; a change in the middle of one shifts a few.
 	expect := func(want map[string]int) {
 		t.Helper()
-		counts := r.count(600)
+		counts := r.count(120)
 		for _, id := range []string{"a", "b", "c", ""} {
-			if n := counts[id]; n < want[id]-5 || n > want[id]+5 {
+			if n := counts[id]; n < want[id]-3 || n > want[id]+3 {
 				t.Errorf("%v, not %v", counts, want)
 			}
 		}
 	}
-	expect(map[string]int{"a": 600})
+	expect(map[string]int{"a": 120})
 	r.apply(a, b)
-	expect(map[string]int{"a": 300, "b": 300})
+	expect(map[string]int{"a": 60, "b": 60})
 	r.apply(a, b, c)
-	expect(map[string]int{"a": 200, "b": 200, "c": 200})
+	expect(map[string]int{"a": 40, "b": 40, "c": 40})
 	r.apply(with(a, "haproxy", "weight=50"), b) // c drains, a is re-weighted
-	expect(map[string]int{"a": 200, "b": 400})
+	expect(map[string]int{"a": 40, "b": 80})
 	r.apply(a, with(b, "haproxy", "weight=0"), c)
-	expect(map[string]int{"a": 300, "c": 300})
+	expect(map[string]int{"a": 60, "c": 60})
 	r.apply(a, b)
-	expect(map[string]int{"a": 300, "b": 300})
+	expect(map[string]int{"a": 60, "b": 60})
 
 	s := snapshotOf(a, b)
 	s.Maxconn = map[string]string{"web/maxconn": "7"}
@@ -236,7 +236,7 @@ func TestWithoutReload(t *testing.T) {
 		t.Errorf("after the last instance left: %d %s", code, body)
 	}
 	r.apply(b)
-	expect(map[string]int{"b": 600})
+	expect(map[string]int{"b": 120})
 	if n := r.reloads.Load(); n != 0 {
 		t.Errorf("%d reloads", n)
 	}
@@ -249,7 +249,7 @@ func TestWithoutReload(t *testing.T) {
 	// What the runtime API did is in the files as well.
 	r.haproxy.Kill()
 	r.startHAProxy()
-	expect(map[string]int{"b": 600})
+	expect(map[string]int{"b": 120})
 }
 
 // pid is that of HAProxy's worker.
