@@ -14,13 +14,15 @@ type cli string
 const cliTimeout = 10 * time.Second
 
 // ask sends one command and returns what HAProxy says.
-func (path cli) ask(command string) (string, error) {
-	conn, err := net.DialTimeout("unix", string(path), cliTimeout)
+func (path cli) ask(command string) (string, error) { return path.askWithin(cliTimeout, command) }
+
+func (path cli) askWithin(timeout time.Duration, command string) (string, error) {
+	conn, err := net.DialTimeout("unix", string(path), timeout)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = conn.Close() }()
-	if err := conn.SetDeadline(time.Now().Add(cliTimeout)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return "", err
 	}
 	if _, err := io.WriteString(conn, command+"\n"); err != nil {
@@ -51,8 +53,10 @@ func (b *Balancer) runtime() cli { return cli(b.Options.Socket) }
 
 // running is the description of the HAProxy that runs, "" if none does; "?" is one
 // that does not tell.
-func (b *Balancer) running() string {
-	info, err := b.runtime().ask("show info")
+func (b *Balancer) running() string { return b.runningWithin(cliTimeout) }
+
+func (b *Balancer) runningWithin(timeout time.Duration) string {
+	info, err := b.runtime().askWithin(timeout, "show info")
 	if err != nil {
 		return ""
 	}
