@@ -69,6 +69,7 @@ const (
 	defaultPatience = 20 * time.Second
 	reloadPoll      = 20 * time.Millisecond
 	reloadAsk       = 100 * time.Millisecond
+	mostReloadAsk   = time.Second
 )
 
 // reload reloads HAProxy and waits until it has the shape.
@@ -86,7 +87,7 @@ func (b *Balancer) reload(ctx context.Context, shape string) error {
 	ticker := time.NewTicker(reloadPoll)
 	defer ticker.Stop()
 	// A worker that is about to end may take a connection and never answer.
-	for timeout := reloadAsk; b.runningWithin(timeout) != shape; timeout = min(2*timeout, cliTimeout) {
+	for timeout := reloadAsk; b.runningWithin(timeout) != shape; timeout = min(2*timeout, mostReloadAsk) {
 		if b.failures(timeout) > failures {
 			return errors.New("HAProxy did not start with the new configuration, although it passed the check, and goes on with the last good one; its log says why")
 		}

@@ -155,3 +155,13 @@ func with(i *haproxy.Instance, tags ...string) *haproxy.Instance {
 	changed.Tags = tags
 	return &changed
 }
+
+// servicePort is a free port that services may have.
+func servicePort(t testing.TB) uint16 {
+	t.Helper()
+	for {
+		if port := lab.Port(t); port < 31000 {
+			return port
+		}
+	}
+}

@@ -99,7 +99,7 @@ func TestHeadersOfTheOriginal(t *testing.T) {
 // TestTCP serves one port for two instances, with the tag alone, and lets go of it.
 func TestTCP(t *testing.T) {
 	t.Parallel()
-	port, second := lab.Port(t), lab.Port(t)
+	port, second := servicePort(t), servicePort(t)
 	tags := []string{fmt.Sprintf("haproxy_tcp=%d", port), fmt.Sprintf("haproxy_tcp=%d", second)}
 	a, b := web(t, "db", "a", tags...), web(t, "db", "b", tags...)
 	r := startedRig(t)
@@ -317,6 +317,7 @@ func TestRefusedConfigurations(t *testing.T) {
 			t.Fatalf("%s: applied", name)
 		}
 		r.Options = options
+		t.Logf("%s: refused", name)
 		if now, _ := os.ReadFile(filepath.Join(r.StateDir, haproxy.ConfigFile)); string(now) != string(good) {
 			t.Errorf("%s: the last good configuration is gone", name)
 		}
