@@ -57,7 +57,7 @@ func (m MasterSocket) dial(ctx context.Context) (net.Conn, error) {
 const masterAttempts = 250
 
 // answerTimeout is how long the master may take to read a command.
-const answerTimeout = 2 * time.Second
+const answerTimeout = 500 * time.Millisecond
 
 // ReloadFunc makes a function a Reloader.
 type ReloadFunc func(ctx context.Context) error

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"panteras/configs/haproxy"
 	"panteras/internal/lab"
@@ -313,11 +314,11 @@ func TestRefusedConfigurations(t *testing.T) {
 		"start": func() { r.Options.StatsPort = uint16(taken.Addr().(*net.TCPAddr).Port) },
 	} {
 		breakIt()
+		r.Patience = 5 * time.Second
 		if _, err := r.Apply(t.Context(), text); err == nil {
 			t.Fatalf("%s: applied", name)
 		}
-		r.Options = options
-		t.Logf("%s: refused", name)
+		r.Options, r.Patience = options, 0
 		if now, _ := os.ReadFile(filepath.Join(r.StateDir, haproxy.ConfigFile)); string(now) != string(good) {
 			t.Errorf("%s: the last good configuration is gone", name)
 		}
