@@ -36,6 +36,7 @@ var commands = []func(*app) *cobra.Command{
 	newLogsCommand,
 	newUpgradeCommand,
 	newHAProxyCommand,
+	newExplainCommand,
 	newDNSCommand,
 	newPeerCommand,
 	newGatewayCommand,

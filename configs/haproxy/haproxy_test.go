@@ -199,3 +199,24 @@ func FuzzRender(f *testing.F) {
 		check(t, c)
 	})
 }
+
+func TestServing(t *testing.T) {
+	r := Render(snapshot(
+		instance("web", "a", 1001, "haproxy", "haproxy_route=/x"), instance("deep", "b", 1002, "haproxy", "haproxy_route=/x/y"),
+	), testOptions(), nil).Report
+	for request, want := range map[[2]string]string{
+		{"WEB.service.consul:80", "/x/y"}: "backend_web",
+		{"any", "/x"}:                     "backend_web",
+		{"any", "/x/y/z"}:                 "backend_deep",
+		{"any", "/xy"}:                    "",
+		{"any", "/"}:                      "",
+	} {
+		got := ""
+		if b := r.Serving(request[0], request[1]); b != nil {
+			got = b.Name
+		}
+		if got != want {
+			t.Errorf("%v: %q, not %q", request, got, want)
+		}
+	}
+}

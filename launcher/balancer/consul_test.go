@@ -88,6 +88,15 @@ func TestFromConsul(t *testing.T) {
 	answers("the first instance serves", "my_service.service.consul:80", "one")
 	agent.Register(t, two)
 	answers("both serve", "my_service.service.dc1.consul", "one", "two")
+	explain := lab.Panteras(t, lab.PanterasOptions{Args: []string{"explain", "my_service.my.own.domain.com", "--restricted", settings, "--consul-http-addr", agent.HTTPAddr.String()}})
+	if code := explain.Wait(t, patience); code != 0 {
+		t.Errorf("explain ends with %d", code)
+	}
+	for _, want := range []string{"goes to Consul, as my_service.service.consul", "knows 2 of my_service", `on "node-two" is passing`, "backend_my_service serves", fmt.Sprintf("127.0.0.1:%d weight 100", two.Port)} {
+		if !strings.Contains(explain.Stdout(), want) {
+			t.Errorf("explain does not say %q:\n%s", want, explain.Stdout())
+		}
+	}
 	one.Status = consul.HealthCritical
 	agent.Register(t, one)
 	answers("the critical instance leaves", "my_service.my.own.domain.com", "two")
