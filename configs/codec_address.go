@@ -56,6 +56,34 @@ var prefixes = codec[[]netip.Prefix]{
 	},
 }
 
+// addresses is a list of hosts.
+var addresses = codec[[]netip.Addr]{
+	name: "addresses",
+	parse: func(text string) ([]netip.Addr, error) {
+		var list []netip.Addr
+		for _, item := range splitList(text) {
+			a, err := parseAddr(item)
+			if err != nil {
+				return nil, err
+			}
+			if a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
+				return nil, fmt.Errorf("must list addresses of hosts, and %s is none", a)
+			}
+			if !slices.Contains(list, a) {
+				list = append(list, a)
+			}
+		}
+		return list, nil
+	},
+	format: func(list []netip.Addr) string {
+		texts := make([]string, len(list))
+		for i, a := range list {
+			texts[i] = a.String()
+		}
+		return strings.Join(texts, ",")
+	},
+}
+
 // network is one prefix of the given family that can hold hosts.
 func network(family string, is func(netip.Addr) bool, example string) codec[netip.Prefix] {
 	return codec[netip.Prefix]{

@@ -64,6 +64,7 @@ func defaultDaemons() DaemonSettings {
 		ZooKeeperHosts: []HostPort{{"node1", 2181}}, MesosMasterQuorum: 1, ClusterName: "mesoscluster",
 		MarathonJavaOpts: heap, ZooKeeperJavaOpts: heap, ChronosJavaOpts: heap,
 		RegisterConsulUI: true, RegisterMarathon: true, RegisterMesosMaster: true, RegisterChronos: true,
+		HAProxyHTTPPort: 80, HAProxyStatsPort: 81,
 		StatusListen: netip.MustParseAddrPort("127.0.0.1:9000"),
 		ImageTag:     "latest", DockerImage: "panteras:latest", DockerRestart: "always",
 		// The ordinary host has the Debian package of ZooKeeper, and no user consul.

@@ -45,6 +45,12 @@ type DaemonSettings struct {
 
 	// KeepalivedVIP is the zero Addr when there is none.
 	KeepalivedVIP netip.Addr
+	// KeepalivedPeers are the hosts that share it; nil is whoever hears multicast.
+	KeepalivedPeers []netip.Addr
+
+	// HAProxyHTTPPort and HAProxyStatsPort are the ports of HTTP services and of the
+	// statistics.
+	HAProxyHTTPPort, HAProxyStatsPort uint16
 
 	RegisterConsulUI, RegisterMarathon, RegisterMesosMaster, RegisterChronos bool
 

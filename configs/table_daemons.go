@@ -82,6 +82,21 @@ func daemonRows() []Setting {
 			value:  in(func(s *Settings) *netip.Addr { return &s.KeepalivedVIP }, address),
 			derive: keepZero,
 		},
+		{
+			Name:  "KEEPALIVED_PEERS",
+			Help:  "The addresses of all hosts that share `KEEPALIVED_VIP`: a comma list, the same on each. Unless set they find each other by multicast.",
+			value: in(func(s *Settings) *[]netip.Addr { return &s.KeepalivedPeers }, addresses),
+		},
+		{
+			Name: "HAPROXY_HTTP_PORT", Default: "80",
+			Help:  "The port at which HAProxy serves HTTP services.",
+			value: in(func(s *Settings) *uint16 { return &s.HAProxyHTTPPort }, port),
+		},
+		{
+			Name: "HAPROXY_STATS_PORT", Default: "81",
+			Help:  "The port of HAProxy's statistics.",
+			value: in(func(s *Settings) *uint16 { return &s.HAProxyStatsPort }, port),
+		},
 		register("CONSUL_UI", "Consul's user interface", func(s *Settings) *bool { return &s.RegisterConsulUI }),
 		register("MARATHON", "Marathon", func(s *Settings) *bool { return &s.RegisterMarathon }),
 		register("MESOS_MASTER", "the Mesos master", func(s *Settings) *bool { return &s.RegisterMesosMaster }),

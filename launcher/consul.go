@@ -55,6 +55,8 @@ func consul(b *builder) Daemon {
 	args = append(args, joinedArg("-dns-port", strconv.Itoa(consulDNS)))
 	// It would tell its makers about this host.
 	args = append(args, arg{name: "hcl", text: []string{"-hcl=disable_update_check = true"}, repeats: true})
+	// consul-template asks for each service on a connection of its own, all the time.
+	args = append(args, arg{name: "hcl", text: []string{"-hcl=limits { http_max_conns_per_client = 8192 }"}, repeats: true})
 	if b.LogFormat == configs.LogFormatJSON {
 		args = append(args, bareArg("-log-json"))
 	}

@@ -1,14 +1,20 @@
 package launcher
 
 import (
+	"encoding/json"
+	"path"
 	"strconv"
 	"strings"
+
+	"panteras/configs"
+	"panteras/configs/haproxy"
 )
 
-// consulTemplate renders templates of the operator's, which CONSUL_TEMPLATE_PARAMS
-// name.
+// consulTemplate renders the services of Consul for the load balancer, and templates of
+// the operator's, which CONSUL_TEMPLATE_PARAMS name.
 func consulTemplate(b *builder) Daemon {
 	args := []arg{
+		{name: "config", text: []string{"-config=" + b.run("consul-template", "panteras.json")}, repeats: true},
 		joinedArg("-consul-addr", b.ConsulHTTPAddr),
 		joinedArg("-wait", "2s:10s"),
 		joinedArg("-kill-signal", "SIGTERM"),
@@ -22,9 +28,66 @@ func consulTemplate(b *builder) Daemon {
 		User: b.ConsulTemplate.User, NOFile: b.ConsulTemplate.NOFile,
 		Argv:  arguments([]string{"consul-template"}, args, b.ConsulTemplate),
 		Env:   b.env(b.state("consul-template"), map[string]string{"CONSUL_HTTP_TOKEN": b.consulToken()}),
+		Files: b.snapshotFiles(),
 		Probe: Probe{Kind: ProbeNotify}, After: []string{"consul"},
 		Stop: Stop{"SIGTERM", 10},
 	}
+}
+
+// snapshotFiles make consul-template render the snapshot of services and apply it. The
+// snapshot is empty at every start, so that it is applied anew: settings, and how we
+// read it, may have changed.
+func (b *builder) snapshotFiles() []File {
+	dir := b.run("consul-template")
+	source, snapshot := path.Join(dir, "snapshot.ctmpl"), path.Join(dir, "snapshot.json")
+	text := configText{Template: []templateText{{
+		Source: source, Destination: snapshot, Perms: "0600",
+		Command:        []string{b.facts.Self, "haproxy", "apply", "--lenient", "--restricted", dir, snapshot},
+		CommandTimeout: "90s",
+		Wait:           waitText{Min: "1s", Max: "5s"},
+	}}}
+	content, _ := json.MarshalIndent(text, "", "  ") // texts only
+	return []File{
+		{Path: path.Join(dir, "host"), Mode: "0600", Content: b.balancerSettings()},
+		{Path: path.Join(dir, "panteras.json"), Mode: "0600", Content: string(content) + "\n"},
+		{Path: source, Mode: "0600", Content: haproxy.Template},
+		{Path: snapshot, Mode: "0600"},
+	}
+}
+
+// balancerSettings is a settings file with what HAProxy's configuration depends on, and
+// nothing that may hold a secret.
+func (b *builder) balancerSettings() string {
+	var text strings.Builder
+	for _, name := range []string{
+		"IP", "HOST_IP", "LISTEN_IP", "HOSTNAME", "FQDN", "CONSUL_DOMAIN", "HAPROXY_ADD_DOMAIN", "KEEPALIVED_VIP", "HAPROXY_HTTP_PORT", "HAPROXY_STATS_PORT",
+		"DNS_PORT", "STATUS_LISTEN", "MASTER", "SLAVE", "CONSUL_MODE", "START_CONSUL", "START_MARATHON", "START_MESOS_MASTER", "START_CHRONOS",
+		"STATE_DIR", "RUN_DIR", "LOG_LEVEL", "LOG_FORMAT",
+	} {
+		if o := b.origins[name]; b.loaded.Given(name) && o.Value != "" {
+			text.WriteString(name + "=" + configs.QuoteWord(o.Value) + "\n")
+		}
+	}
+	return text.String()
+}
+
+// configText is a configuration of consul-template.
+type configText struct {
+	Template []templateText `json:"template"`
+}
+
+type templateText struct {
+	Source         string   `json:"source"`
+	Destination    string   `json:"destination"`
+	Perms          string   `json:"perms"`
+	Command        []string `json:"command"`
+	CommandTimeout string   `json:"command_timeout"`
+	Wait           waitText `json:"wait"`
+}
+
+type waitText struct {
+	Min string `json:"min"`
+	Max string `json:"max"`
 }
 
 // consulToken is the token for a daemon's environment, which only its user and root

@@ -11,13 +11,14 @@ import (
 //
 //	{"settings":{…},"findings":[{"level","setting","message"}],
 //	 "daemons":[{"name","run","because","user","argv":[…],"env":{…},
-//	   "files":[{"path","mode","content"}],"probe":{…},"after":[…],
+//	   "files":[{"path","mode","content","keep"}],"probe":{…},"after":[…],
 //	   "stop":{"signal","grace_seconds"}}]}
 func (p *Plan) MarshalJSON() ([]byte, error) {
 	type file struct {
 		Path    string `json:"path"`
 		Mode    string `json:"mode"`
 		Content string `json:"content"`
+		Keep    bool   `json:"keep"`
 	}
 	type daemon struct {
 		Name    string            `json:"name"`

@@ -25,10 +25,13 @@ func TestJSONContract(t *testing.T) {
 			Run                 bool
 			Argv                []string
 			Env                 map[string]string
-			Files               []struct{ Path, Mode, Content string }
-			Probe               struct{ Kind, URL, Expect, Address string }
-			After               []string
-			Stop                struct {
+			Files               []struct {
+				Path, Mode, Content string
+				Keep                bool
+			}
+			Probe struct{ Kind, URL, Expect, Address string }
+			After []string
+			Stop  struct {
 				Signal       string
 				GraceSeconds int `json:"grace_seconds"`
 			}
@@ -59,7 +62,7 @@ func TestJSONContract(t *testing.T) {
 		}
 	}
 	// Lists are lists even when they are empty.
-	if empty := []byte(`null`); bytes.Contains(encoded, empty) {
+	if empty := []byte(`:null`); bytes.Contains(encoded, empty) {
 		t.Errorf("null in %s", encoded)
 	}
 }

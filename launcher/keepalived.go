@@ -34,8 +34,8 @@ func keepalived(b *builder) Daemon {
 	return d
 }
 
-// keepalivedConfig has no peers, so the hosts find each other by multicast. Nobody
-// takes the address from a host that holds it and is well.
+// keepalivedConfig names the peers where they are known; otherwise the hosts find each
+// other by multicast. Nobody takes the address from a host that holds it and is well.
 func (b *builder) keepalivedConfig() string {
 	device := b.keepalivedDevice()
 	lines := []string{
@@ -56,6 +56,10 @@ func (b *builder) keepalivedConfig() string {
 		fmt.Sprintf("    virtual_router_id %d", keepalivedRouter),
 		fmt.Sprintf("    priority %d", b.keepalivedPriority()),
 		"    advert_int 1",
+	}
+	lines = append(lines, b.keepalivedPeers()...)
+	lines = append(
+		lines,
 		"    virtual_ipaddress {",
 		fmt.Sprintf("        %s/%d dev %s", b.KeepalivedVIP, b.KeepalivedVIP.BitLen(), device),
 		"    }",
@@ -63,8 +67,22 @@ func (b *builder) keepalivedConfig() string {
 		"        haproxy",
 		"    }",
 		"}",
-	}
+	)
 	return strings.Join(lines, "\n") + "\n"
+}
+
+// keepalivedPeers are the other hosts of KEEPALIVED_PEERS.
+func (b *builder) keepalivedPeers() []string {
+	if len(b.KeepalivedPeers) == 0 || !b.IP.IsValid() {
+		return nil
+	}
+	lines := []string{"    unicast_src_ip " + b.IP.String(), "    unicast_peer {"}
+	for _, peer := range b.KeepalivedPeers {
+		if peer != b.IP {
+			lines = append(lines, "        "+peer.String())
+		}
+	}
+	return append(lines, "    }")
 }
 
 // keepalivedDevice is the interface that holds IP, or else the one with the default

@@ -104,6 +104,9 @@ type File struct {
 	// the daemon as well and is 0700.
 	Mode    string
 	Content string
+	// Keep tells that a file which is there already stays as it is: Content is only
+	// what to begin with.
+	Keep bool
 }
 
 // The kinds of a [Probe].

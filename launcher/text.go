@@ -56,7 +56,11 @@ func writeDaemon(w *strings.Builder, d Daemon, contents bool) {
 	}
 	writeWrapped(w, "env", env, "")
 	for _, f := range d.Files {
-		fmt.Fprintf(w, "  %-6s%s (%s)\n", "file", f.Path, f.Mode)
+		keep := ""
+		if f.Keep {
+			keep = ", unless it is there"
+		}
+		fmt.Fprintf(w, "  %-6s%s (%s%s)\n", "file", f.Path, f.Mode, keep)
 		if contents {
 			for line := range strings.Lines(f.Content) {
 				fmt.Fprintf(w, "        | %s\n", strings.TrimSuffix(line, "\n"))

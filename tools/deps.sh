@@ -22,6 +22,8 @@ table() {
 		test  unshare                util-linux
 		test  wg-quick               wireguard-tools
 		test  zbarimg                zbar-tools
+		test  haproxy                haproxy
+		test  keepalived             keepalived
 		test  java                   default-jre-headless
 		test  /usr/share/java/zookeeper.jar zookeeper
 		test  haproxy                haproxy

@@ -35,6 +35,8 @@ var commands = []func(*app) *cobra.Command{
 	newReloadCommand,
 	newLogsCommand,
 	newUpgradeCommand,
+	newHAProxyCommand,
+	newExplainCommand,
 	newDNSCommand,
 	newPeerCommand,
 	newGatewayCommand,

@@ -116,7 +116,7 @@ func writeFile(f launcher.File, own owner) error {
 	if err != nil {
 		return fmt.Errorf("%s has the mode %q: %w", f.Path, f.Mode, err)
 	}
-	if had, err := os.ReadFile(f.Path); err == nil && string(had) == f.Content {
+	if had, err := os.ReadFile(f.Path); err == nil && (f.Keep || string(had) == f.Content) {
 		if err := os.Chown(f.Path, own.uid, own.gid); err != nil {
 			return err
 		}

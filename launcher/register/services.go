@@ -63,7 +63,7 @@ func (r registrar) service(d launcher.Daemon) (service Service, ok bool) {
 	case "chronos":
 		return r.web("chronos", d), r.RegisterChronos
 	case "haproxy":
-		service = r.plain("haproxy", haproxyPort)
+		service = r.plain("haproxy", r.HAProxyHTTPPort)
 		service.CheckTCP = r.local(d.Probe.Address)
 		return service, true
 	case "dns":
@@ -80,9 +80,6 @@ func (r registrar) service(d launcher.Daemon) (service Service, ok bool) {
 	}
 	return service, false
 }
-
-// haproxyPort is where HAProxy serves HTTP.
-const haproxyPort = 80
 
 func (r registrar) plain(name string, port uint16) Service {
 	return Service{Name: name, Address: addrText(r.HostIP), Port: port}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"panteras/configs"
+	"panteras/configs/haproxy"
+	"panteras/launcher/balancer"
+	"panteras/launcher/control"
+
+	"github.com/spf13/cobra"
+)
+
+func newHAProxyCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "haproxy",
+		Short: "Configure the load balancer from Consul's services",
+	}
+	cmd.AddCommand(newHAProxyApplyCommand(a), newHAProxyReportCommand(a))
+	return cmd
+}
+
+const applyHelp = `Bring a snapshot of Consul's services into effect; consul-template runs this.
+
+The snapshot, a file or - for standard input, is rendered to haproxy.cfg and its map
+files in STATE_DIR, checked by HAProxy and moved into place. A running HAProxy then
+learns of changed servers through its socket, and of new services by a reload, which
+the launcher does, or HAProxy itself where no launcher runs. What HAProxy does not take
+leaves the last good configuration in place and running.
+
+With --lenient a refused snapshot is logged and the exit code is 0, because
+consul-template ends when a command of its fails.`
+
+func newHAProxyApplyCommand(a *app) *cobra.Command {
+	var lenient bool
+	cmd := &cobra.Command{
+		Use:     "apply FILE",
+		Short:   "Bring a snapshot of Consul's services into effect",
+		Long:    applyHelp,
+		Example: "  panteras haproxy apply /run/panteras/consul-template/snapshot.json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			loaded, host, log := a.look(cmd)
+			if err := configs.JoinErrors(loaded.Findings); err != nil {
+				return &usageError{err}
+			}
+			text, err := readFileOrStdin(cmd, args[0])
+			if err != nil {
+				return err
+			}
+			b := newBalancer(&loaded.Settings, host, log)
+			result, err := b.Apply(cmd.Context(), text)
+			if err != nil && lenient {
+				log.Error("the snapshot has no effect", "error", err)
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			logResult(log, result)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&lenient, "lenient", false, "exit with 0 also when the snapshot is refused")
+	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupDaemons)
+	return cmd
+}
+
+func readFileOrStdin(cmd *cobra.Command, path string) ([]byte, error) {
+	if path == "-" {
+		return io.ReadAll(cmd.InOrStdin())
+	}
+	return os.ReadFile(path)
+}
+
+// newBalancer is the balancer of this host. The launcher reloads HAProxy where it runs.
+func newBalancer(s *configs.Settings, host configs.HostFacts, log *slog.Logger) *balancer.Balancer {
+	run := filepath.Join(s.RunDir, "haproxy")
+	master := balancer.MasterSocket(filepath.Join(run, "master.sock"))
+	launcher := control.NewClient(s.RunDir)
+	return &balancer.Balancer{
+		Options:  haproxy.OptionsOf(s, host.Users),
+		StateDir: filepath.Join(s.StateDir, "haproxy"), RunDir: run, Master: string(master), Log: log,
+		Reloader: balancer.ReloadFunc(func(ctx context.Context) error {
+			_, err := launcher.Do(ctx, "reload", "haproxy")
+			if err == nil {
+				return nil
+			}
+			log.Warn("the launcher does not reload HAProxy, so its master is asked", "error", err)
+			return master.Reload(ctx)
+		}),
+	}
+}
+
+func logResult(log *slog.Logger, r *balancer.Result) {
+	for _, f := range r.Findings {
+		log.Warn("not served as its tags say", "service", f.Service, "why", f.Message)
+	}
+	how := "nothing to change"
+	switch {
+	case !r.Running:
+		how = "HAProxy does not run and will start with it"
+	case r.Reloaded:
+		how = "HAProxy was reloaded"
+	case r.Changes > 0:
+		how = "changed without a reload"
+	}
+	log.Info("load balancer is up to date", "backends", len(r.Backends), "how", how, "changes", r.Changes)
+}
+
+const reportHelp = `Print what HAProxy serves on this host, and what it does not and why.`
+
+func newHAProxyReportCommand(a *app) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "report",
+		Short: "Print what HAProxy serves, and what it does not and why",
+		Long:  reportHelp,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			loaded, _, err := a.load(cmd)
+			if err != nil {
+				return err
+			}
+			report, err := balancer.ReadReport(filepath.Join(loaded.Settings.RunDir, "haproxy"))
+			if err != nil {
+				return fmt.Errorf("there is no report of the load balancer: %w; does consul-template run here?", err)
+			}
+			if asJSON {
+				encoder := json.NewEncoder(a.stdout)
+				encoder.SetIndent("", "  ")
+				encoder.SetEscapeHTML(false)
+				return encoder.Encode(report)
+			}
+			return report.WriteText(a.stdout)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupDaemons)
+	return cmd
+}

@@ -1,0 +1,223 @@
+package haproxy
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func testOptions() Options {
+	return Options{
+		Listen: netip.MustParseAddr("10.0.0.5"), VIP: netip.MustParseAddr("10.0.0.9"), HTTPPort: 80, StatsPort: 81,
+		Domain: "consul", AddDomain: "my.own.domain.com", Hosts: []string{"localhost", "node1"},
+		Links: []Link{{"Consul", 8500}}, Socket: "/run/panteras/haproxy/admin.sock",
+	}
+}
+
+func instance(service, id string, port int, tags ...string) *Instance {
+	return &Instance{Service: service, ID: id, Node: "node-1", Address: "10.1.0.1", Port: port, Tags: tags}
+}
+
+func snapshot(instances ...*Instance) *Snapshot {
+	return &Snapshot{Datacenters: []string{"dc1"}, Instances: instances}
+}
+
+func messages(r Report) string {
+	var text strings.Builder
+	for _, f := range r.Findings {
+		fmt.Fprintf(&text, "%s: %s\n", f.Service, f.Message)
+	}
+	return text.String()
+}
+
+func TestGolden(t *testing.T) {
+	s := snapshot(
+		instance("web", "a", 31001, "haproxy", "haproxy_route=/minions", "haproxy_httpchk=GET /health"),
+		instance("web", "b", 31002, "haproxy", "weight=1"),
+		instance("db", "c", 31003, "haproxy_tcp=5432"),
+		instance("bad", "d", 31004, "haproxy", "haproxy_route=/$(id)", "weight=257", "haproxy_tcp=8500"),
+	)
+	s.Maxconn = map[string]string{"web/maxconn": "12", "": ""}
+	c := Render(s, testOptions(), nil)
+	report, err := json.MarshalIndent(c.Report, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string]string{ConfigFile: c.Files[ConfigFile], HostsFile: c.Files[HostsFile], PathsFile: c.Files[PathsFile], "report.json": string(report) + "\n"} {
+		path := filepath.Join("testdata", "golden", name)
+		if *update {
+			if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), got); diff != "" {
+			t.Errorf("%s differs (-file +now); if that is meant: go test ./configs/haproxy -update\n%s", path, diff)
+		}
+	}
+}
+
+// TestConflicts: who has a route keeps it, whatever the newcomer is called.
+func TestConflicts(t *testing.T) {
+	old := instance("zebra", "z", 1001, "haproxy", "haproxy_route=/x", "haproxy_tcp=7000")
+	newcomer := instance("ant", "a", 1002, "haproxy", "haproxy_route=/x", "haproxy_tcp=7000")
+	first := Render(snapshot(old), testOptions(), nil)
+	second := Render(snapshot(newcomer, old), testOptions(), &first.Report)
+	if got := second.Paths["/x/"]; got != "backend_zebra" {
+		t.Errorf("the route went to %s", got)
+	}
+	if _, ok := second.Shape.Sections["tcp_zebra_7000"]; !ok || len(second.Shape.Sections) != 3 {
+		t.Errorf("sections: %v", second.Shape.Sections)
+	}
+	want := "ant: does not get path /x: zebra has it; choose another\n" +
+		"ant: does not get port 7000: zebra has it; choose another\n" +
+		"zebra: keeps path /x, which ant want as well\n" +
+		"zebra: keeps port 7000, which ant want as well\n"
+	if diff := cmp.Diff(want, messages(second.Report)); diff != "" {
+		t.Error(diff)
+	}
+	// Without a holder the first by name gets it; with the holder gone, so does the other.
+	if got := Render(snapshot(newcomer, old), testOptions(), nil).Paths["/x/"]; got != "backend_ant" {
+		t.Errorf("without a holder the route went to %s", got)
+	}
+	if got := Render(snapshot(newcomer), testOptions(), &second.Report).Paths["/x/"]; got != "backend_ant" {
+		t.Errorf("after the holder the route went to %s", got)
+	}
+}
+
+// TestEachInstanceHasItsOwnTags: ports and weights are those of the instance.
+func TestEachInstanceHasItsOwnTags(t *testing.T) {
+	c := Render(snapshot(
+		instance("web", "http", 80, "haproxy", "weight=7"), instance("web", "tcp", 5000, "haproxy_tcp=7000", "haproxy_tcp=7001"), instance("web", "none", 9, "other"),
+		instance("web", "twice", 80, "haproxy", "weight=9"),
+	), testOptions(), nil)
+	var got strings.Builder
+	for _, b := range c.Report.Backends {
+		fmt.Fprint(&got, b.Name)
+		for _, s := range b.Servers {
+			fmt.Fprintf(&got, " %s*%d", s.Address, s.Weight)
+		}
+		got.WriteString("\n")
+	}
+	want := "backend_web 10.1.0.1:80*7\ntcp_web_7000 10.1.0.1:5000*100\ntcp_web_7001 10.1.0.1:5000*100\n"
+	if diff := cmp.Diff(want, got.String()); diff != "" {
+		t.Error(diff)
+	}
+	if want := "web: 10.1.0.1:80 is registered more than once; only the first counts\n"; messages(c.Report) != want {
+		t.Errorf("findings: %s", messages(c.Report))
+	}
+}
+
+// hostile are tags, each of which must do nothing but be reported.
+var hostile = []string{
+	"haproxy_route=/$(id)", "haproxy_route=/`id`", "haproxy_route=/\"", "haproxy_route=/'", "haproxy_route=/a\nserver x 1.2.3.4:5", "haproxy_route=/a\r\nb",
+	"haproxy_route=/}", "haproxy_route=/{", "haproxy_route=/a b", "haproxy_route=/a\tb", "haproxy_route=/a#b", "haproxy_route=/\\", "haproxy_route=/a\x00b",
+	"haproxy_route=/", "haproxy_route=", "haproxy_route", "haproxy_route=a", "haproxy_route=//a", "haproxy_route=/a//b", "haproxy_route=/../a", "haproxy_route=/a/..",
+	"haproxy_route=/./a", "haproxy_route=/é", "haproxy_route=/a;b", "haproxy_route=/a?b", "haproxy_route=/a|b", "haproxy_route=/*", "haproxy_route=/" + strings.Repeat("a", 300),
+	"haproxy_tcp=0", "haproxy_tcp=-1", "haproxy_tcp=65536", "haproxy_tcp=", "haproxy_tcp", "haproxy_tcp=07000", "haproxy_tcp=7000 ssl", "haproxy_tcp=7000\nuser root", "haproxy_tcp=0x50",
+	"haproxy_tcp=22", "haproxy_tcp=53", "haproxy_tcp=80", "haproxy_tcp=81", "haproxy_tcp=8500", "haproxy_tcp=31000", "haproxy_tcp=٣٣٣٣",
+	"weight=257", "weight=-1", "weight=", "weight=1 check", "weight=1\n", "weight=+1", "weight=1.5", "haproxy_weight=99999999999999999999", "haproxy_weight=$(id)",
+	"haproxy_httpchk=", "haproxy_httpchk=GET", "haproxy_httpchk=DELETE /", "haproxy_httpchk=GET /\r\nX: y", "haproxy_httpchk=GET / HTTP/1.0\\r\\nX", "haproxy_httpchk=GET /$(id)",
+	"haproxy_httpchk=GET /\"", "haproxy_httpchk=GET /#", "haproxy_unknown=1", "haproxy_route=/a%\n",
+}
+
+func TestHostileTags(t *testing.T) {
+	base := Render(snapshot(instance("web", "a", 1001, "haproxy")), testOptions(), nil)
+	for _, tag := range hostile {
+		c := Render(snapshot(instance("web", "a", 1001, "haproxy", tag)), testOptions(), nil)
+		if diff := cmp.Diff(base.Files, c.Files); diff != "" {
+			t.Errorf("%q has an effect:\n%s", tag, diff)
+		}
+		if len(c.Report.Findings) != 1 {
+			t.Errorf("%q: findings %q", tag, messages(c.Report))
+		}
+	}
+	if len(hostile) < 50 {
+		t.Errorf("only %d tags", len(hostile))
+	}
+	check(t, Render(snapshot(instance("web", "a", 1001, append(hostile, "haproxy")...)), testOptions(), nil))
+}
+
+// check lets HAProxy itself check a configuration.
+func check(t testing.TB, c *Config) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range c.Files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("haproxy", "-c", "-q", "-f", filepath.Join(dir, ConfigFile))
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	if cmd.Err != nil {
+		cmd.Path, cmd.Err = "/usr/sbin/haproxy", nil
+	}
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("HAProxy does not take it: %v\n%s\n%s", err, output, c.Files[ConfigFile])
+	}
+}
+
+// FuzzRender registers an instance as a stranger may, beside a service of somebody
+// else's, and lets HAProxy check what is rendered.
+func FuzzRender(f *testing.F) {
+	for i := 0; i < len(hostile); i += 8 { // each seed is a process in every run of the tests
+		tag := hostile[i]
+		f.Add("stranger", "node", "10.1.0.2", 1002, tag, "128")
+	}
+	f.Add("a\nb", "n\"} d", "fe80::1%eth0", 0, "haproxy", "x")
+	f.Add(strings.Repeat("a", 64), "", "0.0.0.0", 70000, "haproxy_tcp=7000", "-1")
+	victim := instance("victim", "v", 1001, "haproxy", "haproxy_route=/victim", "haproxy_tcp=7777")
+	alone := Render(snapshot(victim), testOptions(), nil)
+	f.Fuzz(func(t *testing.T, service, node, address string, port int, tag, maxconn string) {
+		stranger := &Instance{Service: service, ID: tag, Node: node, Address: address, Port: port, Tags: []string{"haproxy", "haproxy_tcp=7001", tag}}
+		s := snapshot(victim, stranger)
+		s.Unnamed, s.Maxconn = []string{service}, map[string]string{service + "/maxconn": maxconn}
+		c := Render(s, testOptions(), &alone.Report)
+		if service != "victim" {
+			for _, section := range []string{"backend_victim", "tcp_victim_7777"} {
+				if c.Shape.Sections[section] != alone.Shape.Sections[section] {
+					t.Errorf("%s changed", section)
+				}
+			}
+			if c.Hosts["victim.service.consul"] != "backend_victim" || c.Paths["/victim/"] != "backend_victim" {
+				t.Error("the victim lost a route")
+			}
+		}
+		check(t, c)
+	})
+}
+
+func TestServing(t *testing.T) {
+	r := Render(snapshot(
+		instance("web", "a", 1001, "haproxy", "haproxy_route=/x"), instance("deep", "b", 1002, "haproxy", "haproxy_route=/x/y"),
+	), testOptions(), nil).Report
+	for request, want := range map[[2]string]string{
+		{"WEB.service.consul:80", "/x/y"}: "backend_web",
+		{"any", "/x"}:                     "backend_web",
+		{"any", "/x/y/z"}:                 "backend_deep",
+		{"any", "/xy"}:                    "",
+		{"any", "/"}:                      "",
+	} {
+		got := ""
+		if b := r.Serving(request[0], request[1]); b != nil {
+			got = b.Name
+		}
+		if got != want {
+			t.Errorf("%v: %q, not %q", request, got, want)
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package haproxy
+
+// Report is what HAProxy serves, and what it does not and why. It is a file, so that
+// the next rendering knows who holds which route.
+type Report struct {
+	// Refused says why the last snapshot has no effect at all; "" if it has.
+	Refused  string    `json:"refused,omitempty"`
+	Backends []Backend `json:"backends"`
+	Findings []Finding `json:"findings"`
+}
+
+// Finding is something about a service that has no effect, and what to do about it.
+type Finding struct {
+	Service string `json:"service"`
+	Message string `json:"message"`
+}
+
+// Backend is what serves one service by HTTP, or at one TCP port.
+type Backend struct {
+	// Name is HAProxy's: backend_SERVICE, or tcp_SERVICE_PORT, which is a frontend too.
+	Name    string `json:"name"`
+	Service string `json:"service"`
+	// Port is that of TCP, 0 for HTTP.
+	Port uint16 `json:"port,omitempty"`
+	// Hosts and Paths are what leads here, in lower case, and as written without a
+	// slash at the end.
+	Hosts []string `json:"hosts,omitempty"`
+	Paths []string `json:"paths,omitempty"`
+	// Check is the method and path of an HTTP check; "" is one by TCP.
+	Check   string   `json:"check,omitempty"`
+	Servers []Server `json:"servers"`
+}
+
+// Server is one instance as HAProxy sees it.
+type Server struct {
+	// Name follows from node, address and port, so the same instance has the same name
+	// for good.
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	// Weight is 0 to 256; Maxconn is 0 for as many as come.
+	Weight  int `json:"weight"`
+	Maxconn int `json:"maxconn"`
+}

@@ -1,0 +1,195 @@
+package balancer
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"panteras/configs/haproxy"
+)
+
+// Reloader asks whoever runs HAProxy to make it read its files. It need not wait until
+// that is done.
+type Reloader interface {
+	Reload(ctx context.Context) error
+}
+
+// Balancer applies snapshots on one host.
+type Balancer struct {
+	// Options are what the host says; Busy is found out here.
+	Options haproxy.Options
+	// StateDir holds the configuration, which outlives a restart of the host; RunDir
+	// the sockets and the report. Both are folders of HAProxy's own.
+	StateDir, RunDir string
+	// Program is HAProxy; "" looks it up in PATH.
+	Program string
+	// Master is the path of the master's socket.
+	Master   string
+	Reloader Reloader
+	Log      *slog.Logger
+	// Patience is how long a reload may take; 0 is 20 s.
+	Patience time.Duration
+}
+
+// The names of the files beside those of haproxy.Config.
+const (
+	// ReportFile lies in RunDir for people, and in StateDir for the next snapshot.
+	ReportFile = "report.json"
+	shapesFile = "shapes.json"
+	lockFile   = "apply.lock"
+	nextDir    = "next"
+)
+
+// Result tells what Apply did.
+type Result struct {
+	haproxy.Report
+	// Changed tells that the files differ from those before.
+	Changed bool
+	// Reloaded tells that a reload was needed, Changes how many changes were made
+	// through the runtime socket.
+	Reloaded bool
+	Changes  int
+	// Running is false where no HAProxy runs: it will start with these files.
+	Running bool
+}
+
+// Apply brings a snapshot into effect. An error means that the last good configuration
+// stays, and the report says why.
+func (b *Balancer) Apply(ctx context.Context, text []byte) (*Result, error) {
+	for _, dir := range []string{b.StateDir, b.RunDir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	unlock, err := lock(filepath.Join(b.StateDir, lockFile))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	previous := b.lastReport()
+	result, err := b.apply(ctx, text, previous)
+	if err != nil {
+		refused := haproxy.Report{Refused: err.Error()}
+		if previous != nil {
+			refused.Backends, refused.Findings = previous.Backends, previous.Findings
+		}
+		if writeErr := writeJSON(filepath.Join(b.RunDir, ReportFile), refused); writeErr != nil {
+			b.Log.Error("cannot write the report", "error", writeErr)
+		}
+		return nil, err
+	}
+	return result, nil
+}
+
+func (b *Balancer) apply(ctx context.Context, text []byte, previous *haproxy.Report) (*Result, error) {
+	snapshot, err := haproxy.Decode(text)
+	if err != nil {
+		return nil, err
+	}
+	running := b.running()
+	config := b.render(snapshot, previous, running != "")
+	changed, err := b.differs(config)
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Report: config.Report, Changed: changed, Running: running != ""}
+	shapes := b.shapes()
+	if changed {
+		if err := b.stage(ctx, config); err != nil {
+			return nil, err
+		}
+	}
+	last := files(b.StateDir, config)
+	// The shapes come first: a HAProxy that starts at this moment has one of them.
+	known := map[string]haproxy.Shape{config.Shape.ID: config.Shape}
+	if shape, ok := shapes[running]; ok {
+		known[running] = shape
+	}
+	if err := writeJSON(filepath.Join(b.StateDir, shapesFile), known); err != nil {
+		return nil, err
+	}
+	if changed {
+		if err := b.install(config); err != nil {
+			return nil, err
+		}
+	}
+	if running != "" {
+		if err := b.bringUp(ctx, config, known[running], result); err != nil {
+			if restoreErr := last.restore(); restoreErr != nil {
+				b.Log.Error("cannot put the last good configuration back", "error", restoreErr)
+			}
+			return nil, err
+		}
+	}
+	for _, dir := range []string{b.StateDir, b.RunDir} {
+		if err := writeJSON(filepath.Join(dir, ReportFile), config.Report); err != nil {
+			return nil, err
+		}
+	}
+	return result, nil
+}
+
+// bringUp makes a running HAProxy serve the configuration.
+func (b *Balancer) bringUp(ctx context.Context, config *haproxy.Config, loaded haproxy.Shape, result *Result) error {
+	if loaded.ID != "" && loaded.Takes(config.Shape) {
+		n, err := reconcile(b.runtime(), config, loaded)
+		result.Changes = n
+		if err == nil {
+			return nil
+		}
+		b.Log.Warn("cannot change the running HAProxy, so it is reloaded", "error", err)
+	}
+	result.Reloaded = true
+	return b.reload(ctx, config.Shape.ID)
+}
+
+// render renders, without the TCP ports that somebody else holds: HAProxy would not
+// start with one of them.
+func (b *Balancer) render(s *haproxy.Snapshot, previous *haproxy.Report, running bool) *haproxy.Config {
+	held := map[uint16]bool{}
+	if previous != nil && running {
+		for _, backend := range previous.Backends {
+			held[backend.Port] = true
+		}
+	}
+	options := b.Options
+	config := haproxy.Render(s, options, previous)
+	options.Busy = map[uint16]string{}
+	for _, backend := range config.Report.Backends {
+		if port := backend.Port; port != 0 && !held[port] && !free(netip.AddrPortFrom(options.Listen, port)) {
+			options.Busy[port] = "another program on this host"
+		}
+	}
+	if len(options.Busy) == 0 {
+		return config
+	}
+	return haproxy.Render(s, options, previous)
+}
+
+// free tells that a port can be listened on.
+func free(a netip.AddrPort) bool {
+	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(a))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+// lock keeps others from applying at the same time.
+func lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
+	}
+	return func() { _ = f.Close() }, nil
+}

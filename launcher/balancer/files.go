@@ -1,0 +1,183 @@
+package balancer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"panteras/configs/haproxy"
+)
+
+// differs tells whether any file is not in place as it is in config.
+func (b *Balancer) differs(config *haproxy.Config) (bool, error) {
+	for name, content := range config.Files {
+		have, err := os.ReadFile(filepath.Join(b.StateDir, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+		if err != nil || string(have) != content {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// stage writes a configuration aside and lets HAProxy check it.
+func (b *Balancer) stage(ctx context.Context, config *haproxy.Config) error {
+	next := filepath.Join(b.StateDir, nextDir)
+	if err := os.RemoveAll(next); err != nil {
+		return err
+	}
+	if err := os.Mkdir(next, 0o700); err != nil {
+		return err
+	}
+	for name, content := range config.Files {
+		if err := writeFile(filepath.Join(next, name), []byte(content)); err != nil {
+			return err
+		}
+	}
+	program := b.Program
+	if program == "" {
+		program = "haproxy"
+	}
+	output, err := exec.CommandContext(ctx, program, "-c", "-q", "-f", filepath.Join(next, haproxy.ConfigFile)).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("HAProxy does not take the configuration in %s, so the last good one stays: %w: %s", next, err, bytes.TrimSpace(output))
+	}
+	return nil
+}
+
+// install moves what was staged into place, haproxy.cfg last: its map files are there
+// before a name in them is needed.
+func (b *Balancer) install(config *haproxy.Config) error {
+	names := slices.DeleteFunc(slices.Sorted(maps.Keys(config.Files)), func(name string) bool { return name == haproxy.ConfigFile })
+	for _, name := range append(names, haproxy.ConfigFile) {
+		if err := os.Rename(filepath.Join(b.StateDir, nextDir, name), filepath.Join(b.StateDir, name)); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(b.StateDir, nextDir)); err != nil {
+		return err
+	}
+	return syncDir(b.StateDir)
+}
+
+// saved are contents of files, by path; nil is a file that was not there.
+type saved map[string][]byte
+
+// files remembers what lies where the files of config go.
+func files(dir string, config *haproxy.Config) saved {
+	s := saved{}
+	for name := range config.Files {
+		path := filepath.Join(dir, name)
+		content, err := os.ReadFile(path)
+		if err != nil {
+			content = nil
+		}
+		s[path] = content
+	}
+	return s
+}
+
+// restore puts the contents back.
+func (s saved) restore() error {
+	var all []error
+	for path, content := range s {
+		if content != nil {
+			all = append(all, writeFile(path, content))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// lastReport is the report of what is in place; nil if there is none.
+func (b *Balancer) lastReport() *haproxy.Report {
+	var r haproxy.Report
+	if !b.readJSON(filepath.Join(b.StateDir, ReportFile), &r) {
+		return nil
+	}
+	return &r
+}
+
+// shapes are those that a running HAProxy may have, by ID.
+func (b *Balancer) shapes() map[string]haproxy.Shape {
+	var s map[string]haproxy.Shape
+	b.readJSON(filepath.Join(b.StateDir, shapesFile), &s)
+	return s
+}
+
+// readJSON reads a file of ours. A broken one is as good as none: it only says what
+// can be spared.
+func (b *Balancer) readJSON(path string, value any) bool {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	if err == nil {
+		err = json.Unmarshal(text, value)
+	}
+	if err != nil {
+		b.Log.Warn("cannot read a file of ours, and go on without", "path", path, "error", err)
+	}
+	return err == nil
+}
+
+func writeJSON(path string, value any) error {
+	text, err := json.MarshalIndent(value, "", " ")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(text, '\n'))
+}
+
+// writeFile replaces a file as a whole, or not at all.
+func writeFile(path string, content []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }()
+	return d.Sync()
+}
+
+// ReadReport reads the report in a RunDir.
+func ReadReport(runDir string) (*haproxy.Report, error) {
+	path := filepath.Join(runDir, ReportFile)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var r haproxy.Report
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("%s is not a report: %s", path, strings.TrimSpace(err.Error()))
+	}
+	return &r, nil
+}

@@ -1,0 +1,208 @@
+package balancer
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"panteras/configs/haproxy"
+)
+
+// load sends requests until it is stopped: GET and POST, with and without keep-alive,
+// on connections that never try again.
+type load struct {
+	sent, lost atomic.Int64
+	first      atomic.Value // string
+	stop       context.CancelFunc
+	all        sync.WaitGroup
+}
+
+func (r *rig) load(host string) *load {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	l := &load{stop: cancel}
+	for i := range 8 {
+		l.all.Go(func() {
+			var conn net.Conn
+			var reader *bufio.Reader
+			for ctx.Err() == nil {
+				if conn == nil {
+					var err error
+					if conn, err = net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", r.Options.HTTPPort)); err != nil {
+						l.lose(err)
+						return
+					}
+					reader = bufio.NewReader(conn)
+				}
+				l.sent.Add(1)
+				if !l.ask(conn, reader, host, i) {
+					_ = conn.Close()
+					conn = nil
+				}
+			}
+			if conn != nil {
+				_ = conn.Close()
+			}
+		})
+	}
+	r.t.Cleanup(func() { cancel(); l.all.Wait() })
+	return l
+}
+
+func (l *load) lose(err error) {
+	l.lost.Add(1)
+	l.first.CompareAndSwap(nil, err.Error())
+}
+
+// ask tells whether the connection can be used again.
+func (l *load) ask(conn net.Conn, reader *bufio.Reader, host string, kind int) bool {
+	method, body := http.MethodGet, ""
+	if kind%2 == 1 {
+		method, body = http.MethodPost, "0123456789"
+	}
+	request, _ := http.NewRequest(method, "http://"+host+"/", strings.NewReader(body))
+	request.Close = kind%4 >= 2
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	if err := request.Write(conn); err != nil {
+		l.lose(err)
+		return false
+	}
+	answer, err := http.ReadResponse(reader, request)
+	if err != nil {
+		l.lose(err)
+		return false
+	}
+	_, err = io.Copy(io.Discard, answer.Body)
+	_ = answer.Body.Close()
+	if err != nil || answer.StatusCode != http.StatusOK {
+		l.lose(fmt.Errorf("%d: %w", answer.StatusCode, err))
+		return false
+	}
+	return !answer.Close
+}
+
+// end stops the load; none may be lost.
+func (l *load) end(t *testing.T) {
+	t.Helper()
+	l.stop()
+	l.all.Wait()
+	t.Logf("%d requests", l.sent.Load())
+	if n := l.lost.Load(); n != 0 || l.sent.Load() == 0 {
+		t.Errorf("%d of %d requests lost, the first: %v", n, l.sent.Load(), l.first.Load())
+	}
+}
+
+// tunnel opens a WebSocket-like connection to a service that echoes, and returns what
+// says a line and hears it again.
+func (r *rig) tunnel(host string) (echo func(string) error) {
+	r.t.Helper()
+	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", r.Options.HTTPPort))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = conn.Close() })
+	reader := bufio.NewReader(conn)
+	fmt.Fprintf(conn, "GET /ws HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n", host)
+	answer, err := http.ReadResponse(reader, nil)
+	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+		r.t.Fatalf("no tunnel: %v %v", answer, err)
+	}
+	return func(line string) error {
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		if _, err := io.WriteString(conn, line+"\n"); err != nil {
+			return err
+		}
+		got, err := reader.ReadString('\n')
+		if err == nil && got != line+"\n" {
+			err = fmt.Errorf("heard %q", got)
+		}
+		return err
+	}
+}
+
+// echo answers requests, and echoes lines of those that upgrade.
+func echo(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	if r.Header.Get("Upgrade") == "" {
+		return
+	}
+	conn, buffer, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+	_, _ = io.Copy(conn, buffer)
+}
+
+// TestReloadsLoseNothing reloads 20 times under load; WebSockets live on.
+func TestReloadsLoseNothing(t *testing.T) {
+	t.Parallel()
+	web1 := serve(t, "web", "web", http.HandlerFunc(echo), "haproxy")
+	r := startedRig(t, web1)
+	say := r.tunnel("web.service.consul")
+	if err := say("before"); err != nil {
+		t.Fatal(err)
+	}
+	l := r.load("web.service.consul")
+	for i := range 20 {
+		other := *web1
+		other.Service = fmt.Sprintf("other%d", i)
+		if result := r.apply(web1, &other); !result.Reloaded {
+			t.Fatalf("reload %d was none", i)
+		}
+	}
+	l.end(t)
+	if err := say("after"); err != nil {
+		t.Errorf("the WebSocket: %v", err)
+	}
+	if n := r.reloads.Load(); n != 20 {
+		t.Errorf("%d reloads", n)
+	}
+}
+
+// TestScale goes from 2 to 20 instances and back, twice, under load and with WebSockets
+// open, without a reload.
+func TestScale(t *testing.T) {
+	t.Parallel()
+	var all []*haproxy.Instance
+	for i := range 20 {
+		all = append(all, serve(t, "web", fmt.Sprintf("i%d", i), http.HandlerFunc(echo), "haproxy"))
+	}
+	r := startedRig(t, all[:2]...)
+	l := r.load("web.service.consul")
+	for range 2 {
+		r.apply(all...)
+		var tunnels []func(string) error
+		for range 20 {
+			tunnels = append(tunnels, r.tunnel("web.service.consul"))
+		}
+		r.apply(all[:2]...)
+		for _, say := range tunnels {
+			if err := say("still here"); err != nil {
+				t.Errorf("a WebSocket: %v", err)
+			}
+		}
+	}
+	r.apply(all...)
+	l.end(t)
+	if n := r.reloads.Load(); n != 0 {
+		t.Errorf("%d reloads", n)
+	}
+	servers, err := r.runtime().servers()
+	if err != nil || len(servers["backend_web"]) != 20 {
+		t.Errorf("%d servers, %v", len(servers["backend_web"]), err)
+	}
+	for name, s := range servers["backend_web"] {
+		if !s.ready {
+			t.Errorf("%s was not revived", name)
+		}
+	}
+}

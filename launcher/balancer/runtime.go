@@ -1,0 +1,69 @@
+package balancer
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+)
+
+// cli is a socket on which HAProxy takes commands.
+type cli string
+
+const cliTimeout = 10 * time.Second
+
+// ask sends one command and returns what HAProxy says.
+func (path cli) ask(command string) (string, error) { return path.askWithin(cliTimeout, command) }
+
+func (path cli) askWithin(timeout time.Duration, command string) (string, error) {
+	conn, err := net.DialTimeout("unix", string(path), timeout)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
+		return "", err
+	}
+	if _, err := io.WriteString(conn, command+"\n"); err != nil {
+		return "", err
+	}
+	answer, err := io.ReadAll(conn)
+	return strings.TrimSpace(string(answer)), err
+}
+
+// do sends a command that has nothing to say when it succeeds, except for expected.
+func (path cli) do(command string, expected ...string) error {
+	answer, err := path.ask(command)
+	if err != nil {
+		return fmt.Errorf("%s: %w", command, err)
+	}
+	for _, good := range expected {
+		if strings.Contains(answer, good) {
+			return nil
+		}
+	}
+	if answer != "" {
+		return fmt.Errorf("%s: HAProxy says %q", command, answer)
+	}
+	return nil
+}
+
+func (b *Balancer) runtime() cli { return cli(b.Options.Socket) }
+
+// running is the description of the HAProxy that runs, "" if none does; "?" is one
+// that does not tell.
+func (b *Balancer) running() string { return b.runningWithin(cliTimeout) }
+
+func (b *Balancer) runningWithin(timeout time.Duration) string {
+	info, err := b.runtime().askWithin(timeout, "show info")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(info) {
+		if text, ok := strings.CutPrefix(line, "description: "); ok {
+			return strings.TrimSpace(text)
+		}
+	}
+	return "?"
+}

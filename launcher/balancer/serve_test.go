@@ -1,0 +1,334 @@
+package balancer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"panteras/configs/haproxy"
+	"panteras/internal/lab"
+)
+
+type ctxType = context.Context
+
+// TestRoutes asks a real HAProxy for every row of the tag table.
+func TestRoutes(t *testing.T) {
+	t.Parallel()
+	r := startedRig(
+		t,
+		web(t, "my_service", "one", "haproxy"),
+		web(t, "old", "old", "webapp", "http"),
+		web(t, "both", "both", "haproxy", "webapp"),
+		web(t, "gru", "gru", "haproxy", "haproxy_route=/minions", "haproxy_route=/media/", "haproxy_route=/a/b"),
+		web(t, "kevin", "kevin", "haproxy", "haproxy_route=/minions/kevin"),
+		web(t, "forked", "forked", "haproxy", "route_path", "route_domain"),
+		web(t, "plain", "plain", "http"),
+		web(t, "checked", "checked", "haproxy", "haproxy_httpchk=GET /health"),
+	)
+	for _, c := range []struct {
+		host, path string
+		code       int
+		body       string
+	}{
+		{"my_service.service.consul", "/", 200, "one"},
+		{"my_service.service.consul:80", "/", 200, "one"},
+		{"MY_Service.Service.CONSUL:8080", "/", 200, "one"},
+		{"my_service.service.consul.", "/", 200, "one"},
+		{"my_service.service.dc1.consul", "/", 200, "one"},
+		{"my_service.service.dc2.consul:80", "/", 200, "one"},
+		{"my_service.service", "/", 200, "one"},
+		{"my_service.my.own.domain.com", "/", 200, "one"},
+		{"my_service", "/", 503, "No such service"},
+		{"my_service.service.dc3.consul", "/", 503, "No such service"},
+		{"x.my_service.service.consul", "/", 503, "No such service"},
+		{"old.service.consul", "/", 200, "old"},
+		{"both.service.consul", "/", 200, "both"},
+		{"plain.service.consul", "/", 503, "No such service"},
+		{"checked.service.consul", "/", 200, "checked"},
+		{"any.host", "/minions", 200, "gru"},
+		{"any.host", "/minions/", 200, "gru"},
+		{"any.host", "/minions/x?y=/z", 200, "gru"},
+		{"any.host", "/minionsx", 503, "No such service"},
+		{"any.host", "/Minions", 503, "No such service"},
+		{"any.host", "/minions/kevin/say", 200, "kevin"},
+		{"any.host", "/minions/kevinx", 200, "gru"},
+		{"any.host", "/media", 200, "gru"},
+		{"any.host", "/a/b/c", 200, "gru"},
+		{"any.host", "/a", 503, "No such service"},
+		{"any.host", "/forked/x", 200, "forked"},
+		{"node1:80", "/minions/x", 200, "gru"},
+		{"my_service.service.consul", "/minions/x", 200, "one"},
+		{"localhost", "/", 200, "http://localhost:8500/"},
+		{"NODE1:80", "/", 200, "http://node1:8500/"},
+		{"[::1]:80", "/", 200, "http://[::1]:8500/"},
+		{"stranger", "/", 503, "No such service"},
+	} {
+		code, body := r.get(c.host, c.path)
+		if code != c.code || !strings.Contains(body, c.body) {
+			t.Errorf("%s%s: %d %q, not %d with %q", c.host, c.path, code, body, c.code, c.body)
+		}
+	}
+	answer, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/", r.Options.StatsPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if page, _ := io.ReadAll(answer.Body); !strings.Contains(string(page), "backend_my_service") {
+		t.Error("the statistics do not tell of backend_my_service")
+	}
+}
+
+func TestHeadersOfTheOriginal(t *testing.T) {
+	t.Parallel()
+	r := startedRig(t, serve(t, "web", "web", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "for=%s id=%s path=%s", r.Header.Get("X-Forwarded-For"), r.Header.Get("X-Unique-ID"), r.URL.Path)
+	}), "haproxy", "haproxy_route=/minions"))
+	_, body := r.get("any", "/minions/say/banana")
+	if !strings.Contains(body, "for=127.0.0.1 id=7F000001:") || !strings.Contains(body, "path=/minions/say/banana") {
+		t.Errorf("the service sees %q", body)
+	}
+}
+
+// TestTCP serves one port for two instances, with the tag alone, and lets go of it.
+func TestTCP(t *testing.T) {
+	t.Parallel()
+	port, second := servicePort(t), servicePort(t)
+	tags := []string{fmt.Sprintf("haproxy_tcp=%d", port), fmt.Sprintf("haproxy_tcp=%d", second)}
+	a, b := web(t, "db", "a", tags...), web(t, "db", "b", tags...)
+	r := startedRig(t)
+	if result := r.apply(a, b); !result.Reloaded {
+		t.Error("new ports came without a reload")
+	}
+	ask := func(port uint16) string {
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		answer, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
+		if err != nil {
+			return err.Error()
+		}
+		defer func() { _ = answer.Body.Close() }()
+		body, _ := io.ReadAll(answer.Body)
+		return string(body)
+	}
+	for _, p := range []uint16{port, second} {
+		if got := ask(p) + ask(p); got != "ab" && got != "ba" {
+			t.Errorf("port %d: %q", p, got)
+		}
+	}
+	r.apply()
+	lab.Eventually(t, patience, "the port is closed", func() bool {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+}
+
+// TestBusyPort gives a service a port that another program holds: that port alone is
+// refused, HAProxy goes on.
+func TestBusyPort(t *testing.T) {
+	t.Parallel()
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = busy.Close() }()
+	port := busy.Addr().(*net.TCPAddr).Port
+	r := startedRig(t)
+	result := r.apply(web(t, "web", "web", "haproxy", fmt.Sprintf("haproxy_tcp=%d", port)))
+	if code, _ := r.get("web.service.consul", "/"); code != 200 {
+		t.Errorf("the service answers %d", code)
+	}
+	if len(result.Findings) != 1 || !strings.Contains(result.Findings[0].Message, "another program on this host") {
+		t.Errorf("findings: %v", result.Findings)
+	}
+}
+
+// TestWeights sends 10,100 requests to instances of weight 100 and 1.
+func TestWeights(t *testing.T) {
+	t.Parallel()
+	r := startedRig(t, web(t, "web", "stable", "haproxy"), web(t, "web", "canary", "haproxy", "weight=1"), web(t, "web", "off", "haproxy", "haproxy_weight=0"))
+	if n := r.count(10100)["canary"]; n < 98 || n > 102 {
+		t.Errorf("the canary got %d of 10,100", n)
+	}
+}
+
+// count sends requests on one connection and counts who answers.
+func (r *rig) count(n int) map[string]int {
+	r.t.Helper()
+	got := map[string]int{}
+	client := http.Client{}
+	defer client.CloseIdleConnections()
+	for range n {
+		request, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.url("/"), nil)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		request.Host = "web.service.consul"
+		answer, err := client.Do(request)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		body, err := io.ReadAll(answer.Body)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		got[string(body)]++
+	}
+	return got
+}
+
+// TestWithoutReload changes servers of a running HAProxy in every way that needs no
+// reload.
+func TestWithoutReload(t *testing.T) {
+	t.Parallel()
+	a, b, c := web(t, "web", "a", "haproxy"), web(t, "web", "b", "haproxy"), web(t, "web", "c", "haproxy")
+	r := startedRig(t, a)
+	pid := r.pid()
+	// Shares are exact over full rounds; a change in the middle of one shifts a few.
+	expect := func(want map[string]int) {
+		t.Helper()
+		counts := r.count(120)
+		for _, id := range []string{"a", "b", "c", ""} {
+			if n := counts[id]; n < want[id]-3 || n > want[id]+3 {
+				t.Errorf("%v, not %v", counts, want)
+			}
+		}
+	}
+	expect(map[string]int{"a": 120})
+	r.apply(a, b)
+	expect(map[string]int{"a": 60, "b": 60})
+	r.apply(a, b, c)
+	expect(map[string]int{"a": 40, "b": 40, "c": 40})
+	r.apply(with(a, "haproxy", "weight=50"), b) // c drains, a is re-weighted
+	expect(map[string]int{"a": 40, "b": 80})
+	r.apply(a, with(b, "haproxy", "weight=0"), c)
+	expect(map[string]int{"a": 60, "c": 60})
+	r.apply(a, b)
+	expect(map[string]int{"a": 60, "b": 60})
+
+	s := snapshotOf(a, b)
+	s.Maxconn = map[string]string{"web/maxconn": "7"}
+	r.applySnapshot(s)
+	if servers, err := r.runtime().servers(); err != nil || len(servers["backend_web"]) != 2 {
+		t.Errorf("servers: %v, %v", servers, err)
+	} else {
+		for name, server := range servers["backend_web"] {
+			if server.maxconn != 7 {
+				t.Errorf("%s has maxconn %d", name, server.maxconn)
+			}
+		}
+	}
+	r.apply(with(a, "haproxy", "haproxy_route=/x"))
+	if code, body := r.get("any", "/x/y"); code != 200 || body != "a" {
+		t.Errorf("the new route: %d %s", code, body)
+	}
+	r.apply()
+	if code, body := r.get("web.service.consul", "/"); code != 503 || !strings.Contains(body, "No such service") {
+		t.Errorf("after the last instance left: %d %s", code, body)
+	}
+	r.apply(b)
+	expect(map[string]int{"b": 120})
+	if n := r.reloads.Load(); n != 0 {
+		t.Errorf("%d reloads", n)
+	}
+	if r.pid() != pid {
+		t.Error("HAProxy started anew")
+	}
+	if result := r.apply(b); result.Changed || result.Reloaded || result.Changes != 0 {
+		t.Errorf("the same snapshot again: %+v", result)
+	}
+	// What the runtime API did is in the files as well.
+	r.haproxy.Kill()
+	r.startHAProxy()
+	expect(map[string]int{"b": 120})
+}
+
+// pid is that of HAProxy's worker.
+func (r *rig) pid() string {
+	r.t.Helper()
+	info, err := r.runtime().ask("show info")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(info, "\nPid: ")
+	pid, _, _ := strings.Cut(rest, "\n")
+	return pid
+}
+
+// TestBrokenSnapshots leave everything as it was, and say why.
+func TestBrokenSnapshots(t *testing.T) {
+	t.Parallel()
+	r := startedRig(t, web(t, "web", "web", "haproxy"))
+	before, err := os.ReadFile(filepath.Join(r.StateDir, haproxy.ConfigFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"", " \n", "{", "null", "[]", `{"instances": null}`, `{"datacenters": [], "instances": "x"}`, "\x00"} {
+		if _, err := r.Apply(t.Context(), []byte(text)); err == nil {
+			t.Errorf("%q was applied", text)
+		}
+		if report, err := ReadReport(r.RunDir); err != nil || report.Refused == "" || len(report.Backends) != 1 {
+			t.Errorf("%q: report %+v, %v", text, report, err)
+		}
+	}
+	if code, _ := r.get("web.service.consul", "/"); code != 200 {
+		t.Errorf("the service answers %d", code)
+	}
+	if after, _ := os.ReadFile(filepath.Join(r.StateDir, haproxy.ConfigFile)); string(after) != string(before) {
+		t.Error("the configuration changed")
+	}
+}
+
+// TestRefusedConfigurations are those that HAProxy does not take, by its check or when
+// it starts: the last good one stays, in place and running, and the next snapshot is
+// served again.
+func TestRefusedConfigurations(t *testing.T) {
+	t.Parallel()
+	a, b := web(t, "web", "a", "haproxy"), web(t, "other", "b", "haproxy")
+	r := startedRig(t, a)
+	good, err := os.ReadFile(filepath.Join(r.StateDir, haproxy.ConfigFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(snapshotOf(a, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := r.Options
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, breakIt := range map[string]func(){
+		"check": func() { r.Options.User = "no such user" },
+		"start": func() { r.Options.StatsPort = uint16(taken.Addr().(*net.TCPAddr).Port) },
+	} {
+		breakIt()
+		r.Patience = 5 * time.Second
+		if _, err := r.Apply(t.Context(), text); err == nil {
+			t.Fatalf("%s: applied", name)
+		}
+		r.Options, r.Patience = options, 0
+		if now, _ := os.ReadFile(filepath.Join(r.StateDir, haproxy.ConfigFile)); string(now) != string(good) {
+			t.Errorf("%s: the last good configuration is gone", name)
+		}
+		if code, _ := r.get("web.service.consul", "/"); code != 200 {
+			t.Errorf("%s: the service answers %d", name, code)
+		}
+	}
+	_ = taken.Close()
+	r.apply(a, b)
+	if code, body := r.get("other.service.consul", "/"); code != 200 || body != "b" {
+		t.Errorf("afterwards: %d %s", code, body)
+	}
+}
