@@ -298,18 +298,6 @@ func (h *upHost) pids() map[string]int {
 	return pids
 }
 
-// launcher is the process that the guard started.
-func (h *upHost) launcher(t testing.TB) int {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	i, err := h.client.Instance(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return i.Pid
-}
-
 // inNetwork lists the processes in a network namespace, as "pid arguments". Zombies are
 // in none.
 func inNetwork(network string) []string {
