@@ -172,11 +172,8 @@ func (c *checker) checkKeepalived() {
 }
 
 func (c *checker) checkTunnel() {
-	switch {
-	case c.StartTunnel && c.TunnelEndpoint == "":
+	if c.StartTunnel && c.TunnelEndpoint == "" {
 		c.errorf("TUNNEL_ENDPOINT", "but %s; set TUNNEL_ENDPOINT to the host[:port] that clients dial", c.because("START_TUNNEL"))
-	case c.StartTunnel:
-		c.warnf("TUNNEL_ENDPOINT", "asks for a gateway, which this version does not have yet; the plan shows how it will be started")
 	}
 }
 

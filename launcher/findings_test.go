@@ -49,7 +49,6 @@ func TestFindings(t *testing.T) {
 		{"VIP is nobody", "error", "KEEPALIVED_VIP", []string{"KEEPALIVED_VIP=0.0.0.0"}, "no address that hosts can hand over"},
 		{"VIP on a guessed interface", "warning", "KEEPALIVED_VIP", []string{"KEEPALIVED_VIP=10.0.0.9", "IP=203.0.113.9"}, `goes to eth0, the interface with the default route, because none holds "203.0.113.9"`},
 		{"tunnel without an endpoint", "error", "TUNNEL_ENDPOINT", []string{"START_TUNNEL=true"}, "TUNNEL_ENDPOINT is empty, but START_TUNNEL=true (environment); set TUNNEL_ENDPOINT"},
-		{"no gateway yet", "warning", "TUNNEL_ENDPOINT", []string{"TUNNEL_ENDPOINT=vpn.example.com", "TUNNEL_PORT=8080"}, "this version does not have yet"},
 
 		{"unknown user", "warning", "MARATHON_USER", []string{"MARATHON_USER=mara"}, `MARATHON_USER="mara" names a user that /etc/passwd does not know`},
 		{"secret among arguments", "warning", "CHRONOS_PARAMS", []string{"CHRONOS_PARAMS=--mail_password hidden1"}, "everybody on the host can read the arguments of chronos"},

@@ -11,14 +11,13 @@ import (
 //
 //	{"settings":{…},"findings":[{"level","setting","message"}],
 //	 "daemons":[{"name","run","because","user","argv":[…],"env":{…},
-//	   "files":[{"path","mode","content","keep"}],"probe":{…},"after":[…],
+//	   "files":[{"path","mode","content"}],"probe":{…},"after":[…],
 //	   "stop":{"signal","grace_seconds"}}]}
 func (p *Plan) MarshalJSON() ([]byte, error) {
 	type file struct {
 		Path    string `json:"path"`
 		Mode    string `json:"mode"`
 		Content string `json:"content"`
-		Keep    bool   `json:"keep"`
 	}
 	type daemon struct {
 		Name    string            `json:"name"`
@@ -44,7 +43,7 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 		d = p.masked(d)
 		files := []file{}
 		for _, f := range d.Files {
-			files = append(files, file(f))
+			files = append(files, file{f.Path, f.Mode, f.Content})
 		}
 		out.Daemons = append(out.Daemons, daemon{
 			Name: d.Name, Run: d.Run, Because: d.Because, User: d.User, Argv: d.Argv, Env: d.Env, Files: files,
