@@ -366,7 +366,14 @@ func TestAProgramThatCannotGuardIsRefused(t *testing.T) {
 }
 
 func TestNobodyIsTakenForAGuard(t *testing.T) {
-	for _, value := range []string{"0", "99", "x", ""} {
+	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_SEQPACKET|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(pair[0])
+	defer syscall.Close(pair[1])
+	// The last is a socket, but not of the parent.
+	for _, value := range []string{"0", "99", "x", "", strconv.Itoa(pair[0])} {
 		t.Setenv(envLink, value)
 		if _, guarded := Child(); guarded {
 			t.Errorf("%s=%q makes a guard", envLink, value)
