@@ -132,6 +132,8 @@ func grow(t *testing.T, prefix ...string) *tree {
 	tr.cmd.Env = []string{"GUARD_PLAYS=1", "GUARD_SLEEPS=" + tr.sleep, "PATH=" + searchPath}
 	tr.cmd.Stdout, tr.cmd.Stderr = tr.output, tr.output
 	tr.cmd.WaitDelay = time.Second
+	// Should the test die without cleaning up (a panic, a timeout), all this ends too.
+	tr.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return tr
 }
 
@@ -269,6 +271,24 @@ func TestNothingOutlivesTheGuard(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A guard may be killed together with what reads its output.
+func TestNothingOutlivesTheGuardWhereNobodyReads(t *testing.T) {
+	t.Parallel()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader.Close()
+	defer writer.Close()
+	tr := grow(t)
+	tr.cmd.Stderr = writer
+	tr.start(t)
+	if err := syscall.Kill(tr.guard, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	tr.gone(t)
 }
 
 func TestTheGuardForwardsSignalsAndEndsAsTheLauncher(t *testing.T) {

@@ -68,8 +68,9 @@ func Child() (*Link, bool) {
 			default: // nobody waits for it any more
 			}
 		})
-		fmt.Fprintln(os.Stderr, "panteras: the guard (parent process) has gone; killing all daemons")
 		proc.KillDescendants(killTimeout, func() {})
+		// Last, because where nobody reads stderr any more this is the end.
+		fmt.Fprintln(os.Stderr, "panteras: the guard (parent process) has gone; all daemons have been killed")
 		os.Exit(1)
 	}()
 	return l, true
