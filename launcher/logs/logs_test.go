@@ -83,6 +83,7 @@ func TestConsoleAndFile(t *testing.T) {
 	l := newLogs(t, Options{Dir: dir, Console: console, Mask: mask, Now: func() time.Time { return time.Unix(0, 0) }})
 	stdout, stderr := open(t, l, "consul")
 	say(t, stdout, "one\ntwo of ")
+	lab.Eventually(t, 10*time.Second, "the first line is on the console", func() bool { return strings.Contains(console.String(), "one") })
 	say(t, stderr, "a t0ken\r\n")
 	lab.Eventually(t, 10*time.Second, "stderr is on the console", func() bool { return strings.Contains(console.String(), "a ********") })
 	say(t, stdout, "two\n\n\x1b[31mred\x1b[0m \xff bell\a\ttab\u009b\u202e é\n")
