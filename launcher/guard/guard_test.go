@@ -151,7 +151,7 @@ func (tr *tree) start(t *testing.T, env ...string) {
 	t.Cleanup(func() {
 		_ = tr.cmd.Process.Kill()
 		<-tr.ended
-		for _, pid := range tr.alive() {
+		for _, pid := range running("\x00" + tr.sleep + "\x00") { // the shells as well
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		if t.Failed() {
@@ -168,12 +168,15 @@ func (tr *tree) start(t *testing.T, env ...string) {
 }
 
 // alive are the processes that run sleep with the argument of this test.
-func (tr *tree) alive() []int {
+func (tr *tree) alive() []int { return running("sleep\x00" + tr.sleep + "\x00") }
+
+// running are the processes whose command line ends so.
+func running(end string) []int {
 	var found []int
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, file := range files {
 		cmdline, _ := os.ReadFile(file)
-		if bytes.HasSuffix(cmdline, []byte("sleep\x00"+tr.sleep+"\x00")) {
+		if bytes.HasSuffix(cmdline, []byte(end)) {
 			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil {
 				found = append(found, pid)
 			}
