@@ -149,9 +149,14 @@ func TestTheLauncherServesTheMetricsOfItsOwnDaemons(t *testing.T) {
 		{"DNS_PORT=53", "unix:/run/panteras/dns/metrics.sock", "METRICS_LISTEN=unix:/run/panteras/dns/metrics.sock\n"},
 		{"METRICS_LISTEN=127.0.0.1:9154", "127.0.0.1:9154", "METRICS_LISTEN=127.0.0.1:9154\n"},
 		{"METRICS_LISTEN=off", "", ""},
+		{"START_DNS=false", "unix:/run/panteras/dns/metrics.sock", ""},
 		{"RUN_DIR=" + long, "off", "METRICS_LISTEN=off\n"},
 	} {
-		d := daemonOf(t, goodPlan(t, test.setting), "dns")
+		p := goodPlan(t, test.setting)
+		d := daemonOf(t, p, "dns")
+		if where, ok := p.Metrics()["dns"]; ok != (d.Run && test.metrics != "" && test.metrics != "off") || ok && where != test.metrics {
+			t.Errorf("%s: the launcher asks for the metrics at %q", test.setting, where)
+		}
 		if got := fileOf(t, d, "host"); d.Metrics != test.metrics || strings.Count(got, "METRICS_LISTEN") > 1 || !strings.Contains(got, test.line) {
 			t.Errorf("%s: metrics at %q, settings:\n%s", test.setting, d.Metrics, got)
 		}

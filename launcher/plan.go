@@ -169,5 +169,17 @@ func New(loaded *configs.Loaded, facts Facts) *Plan {
 	return p
 }
 
+// Metrics are where the daemons that run and are this program have metrics of their own,
+// by the daemon's name.
+func (p *Plan) Metrics() map[string]string {
+	where := map[string]string{}
+	for _, d := range p.Daemons {
+		if d.Run && d.Metrics != "" && d.Metrics != "off" {
+			where[d.Name] = d.Metrics
+		}
+	}
+	return where
+}
+
 // Err joins the findings that are errors; nil if there is none.
 func (p *Plan) Err() error { return configs.JoinErrors(p.Findings) }

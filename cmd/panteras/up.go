@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -95,7 +94,7 @@ func (a *app) up(cmd *cobra.Command, link *guard.Link, require []string) error {
 		Args: os.Args, Env: withoutLauncher(a.env), Self: self, Require: require,
 		Open: func(s launcher.Socket, beside bool) ([]*os.File, error) { return dnsserver.Open(s.Addr, beside, log) },
 		Link: link, Build: control.Build{Version: build.Version, Commit: build.Commit, Go: build.Go},
-		Children: childMetrics, Console: a.stderr, Log: log,
+		Console: a.stderr, Log: log,
 	}, reloads, urgent)
 	if settings := (*host.SettingsError)(nil); errors.As(err, &settings) {
 		return &usageError{settings}
@@ -131,9 +130,4 @@ func withoutLauncher(env []string) []string {
 		}
 	}
 	return list
-}
-
-// childMetrics is where the daemons that are this program tell their metrics.
-func childMetrics(s *configs.Settings) map[string]string {
-	return map[string]string{"dns": "unix:" + filepath.Join(s.RunDir, "dns", "metrics.sock")}
 }

@@ -41,12 +41,10 @@ type Options struct {
 	// on this host yet; beside tells that this process holds the port already.
 	Open func(s launcher.Socket, beside bool) ([]*os.File, error)
 	// Link is the link to the guard.
-	Link  *guard.Link
-	Build control.Build
-	// Children are the addresses of the metrics of daemons that are this program.
-	Children func(*configs.Settings) map[string]string
-	Console  io.Writer
-	Log      *slog.Logger
+	Link    *guard.Link
+	Build   control.Build
+	Console io.Writer
+	Log     *slog.Logger
 }
 
 // Host is a launcher at work.
@@ -65,6 +63,7 @@ type Host struct {
 	stopRegister func()
 
 	mu         sync.Mutex
+	server     *control.Server // nil before it serves
 	loaded     *configs.Loaded
 	plan       *launcher.Plan
 	lastStatus launcher.Status
@@ -242,6 +241,9 @@ func (h *Host) replan() (*launcher.Plan, error) {
 		h.loaded, h.plan = loaded, plan
 		if h.logs != nil {
 			h.logs.SetMask(plan.Mask)
+		}
+		if h.server != nil {
+			h.server.SetChildren(plan.Metrics())
 		}
 	}
 	return plan, nil

@@ -85,10 +85,14 @@ func (h *Host) serve() (stop func(), err error) {
 			h.o.Log.Info("status server", "address", h.status.Addr().String(), "token_file", path)
 		}
 	}
+	_, plan := h.current()
 	server := control.New(control.Options{
 		Supervisor: commands{h}, Logs: h.logs, Token: token, Names: control.Names(settings), Build: h.o.Build,
-		Children: h.o.Children(settings), Log: h.o.Log,
+		Children: plan.Metrics(), Log: h.o.Log,
 	})
+	h.mu.Lock()
+	h.server = server
+	h.mu.Unlock()
 	go func() {
 		if err := server.ServeSocket(h.control); err != nil {
 			h.o.Log.Error("the control socket is not served any more", "error", err)
