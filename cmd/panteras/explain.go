@@ -37,7 +37,7 @@ func newExplainCommand(a *app) *cobra.Command {
 			return explain(cmd.Context(), a.stdout, &loaded.Settings, args[0])
 		},
 	}
-	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupDaemons)
+	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel, configs.GroupDaemons)
 	return cmd
 }
 
