@@ -88,6 +88,10 @@ func TestFromConsul(t *testing.T) {
 	answers("the first instance serves", "my_service.service.consul:80", "one")
 	agent.Register(t, two)
 	answers("both serve", "my_service.service.dc1.consul", "one", "two")
+	lab.Eventually(t, patience, "the report of what serves", func() bool {
+		report, err := ReadReport(r.RunDir)
+		return err == nil && len(report.Backends) == 1 && len(report.Backends[0].Servers) == 2
+	})
 	explain := lab.Panteras(t, lab.PanterasOptions{Args: []string{"explain", "my_service.my.own.domain.com", "--restricted", settings, "--consul-http-addr", agent.HTTPAddr.String()}})
 	if code := explain.Wait(t, patience); code != 0 {
 		t.Errorf("explain ends with %d", code)
