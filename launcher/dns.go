@@ -10,11 +10,7 @@ import (
 
 // dns is the DNS server of this program.
 func dns(b *builder) Daemon {
-	metrics, more := b.MetricsListen, []string(nil)
-	if !b.loaded.Given("METRICS_LISTEN") {
-		metrics = b.metricsSocket("dns")
-		more = []string{"METRICS_LISTEN=" + configs.QuoteWord(metrics) + "\n"}
-	}
+	metrics, more := b.metrics("dns", "METRICS_LISTEN", b.MetricsListen)
 	d := b.own("dns", "dns", b.DNS, []configs.Group{configs.GroupCommon}, more...)
 	d.Metrics = metrics
 	d.Run, d.Because = b.StartDNS, b.because("START_DNS")
@@ -50,14 +46,18 @@ func (b *builder) own(name, command string, p configs.Process, groups []configs.
 	}
 }
 
-// metricsSocket is where a daemon that is this program has its metrics for the launcher,
-// which serves those of all: METRICS_LISTEN with its one default is for one alone. It is
-// off where RUN_DIR leaves no room for a socket.
-func (b *builder) metricsSocket(name string) string {
-	if path := b.run(name, "metrics.sock"); len(path) <= configs.LongestSocket {
-		return "unix:" + path
+// metrics is where a daemon that is this program has its metrics, and what its settings
+// lack for that: unless the setting was given, at a socket for the launcher, which
+// serves those of all. They are off where RUN_DIR leaves no room for a socket.
+func (b *builder) metrics(name, setting, listen string) (where string, more []string) {
+	if b.loaded.Given(setting) {
+		return listen, nil
 	}
-	return "off"
+	where = "off"
+	if path := b.run(name, "metrics.sock"); len(path) <= configs.LongestSocket {
+		where = "unix:" + path
+	}
+	return where, []string{setting + "=" + configs.QuoteWord(where) + "\n"}
 }
 
 // givenSettings is a settings file with everything of the groups that is not a default.

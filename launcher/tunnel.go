@@ -8,7 +8,9 @@ import (
 
 // tunnel is the gateway of this program.
 func tunnel(b *builder) Daemon {
-	d := b.own("tunnel", "gateway", b.Tunnel, []configs.Group{configs.GroupCommon, configs.GroupTunnel})
+	metrics, more := b.metrics("tunnel", "TUNNEL_METRICS_LISTEN", b.TunnelMetricsListen)
+	d := b.own("tunnel", "gateway", b.Tunnel, []configs.Group{configs.GroupCommon, configs.GroupTunnel}, more...)
+	d.Metrics = metrics
 	d.Run, d.Because = b.StartTunnel, b.because("START_TUNNEL", "TUNNEL_ENDPOINT")
 	d.Capabilities = []string{"CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE"}
 	d.udp(netip.Addr{}, "TUNNEL_PORT", b.TunnelPort)

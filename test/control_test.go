@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -107,7 +108,7 @@ func TestControlWatch(t *testing.T) {
 }
 
 // TestControlMetricsOfDNS has the DNS server serve its metrics at a socket, where a
-// killed one has left its own.
+// killed one has left its own, and a successor while it still runs.
 func TestControlMetricsOfDNS(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("", "metrics")
@@ -116,18 +117,24 @@ func TestControlMetricsOfDNS(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := dir + "/metrics.sock"
-	start := func() *lab.Process {
-		return lab.Panteras(t, lab.PanterasOptions{Args: []string{
-			"dns", fmt.Sprint("--dns-listen=127.0.0.1:", lab.Port(t)), "--dns-upstreams=127.0.0.1:9", "--consul-dns=127.0.0.1:9", "--ip=10.0.0.5", "--metrics-listen=unix:" + path,
-		}})
+	startAt := func(path string) *lab.Process {
+		return lab.Panteras(t, lab.PanterasOptions{
+			Args: []string{
+				"dns", fmt.Sprint("--dns-listen=127.0.0.1:", lab.Port(t)), "--dns-upstreams=127.0.0.1:9", "--consul-dns=127.0.0.1:9", "--ip=10.0.0.5", "--metrics-listen=unix:" + path,
+			},
+			ReadyLine: regexp.MustCompile("listening"), Timeout: time.Minute,
+		})
 	}
+	start := func() *lab.Process { return startAt(path) }
 	first := start()
 	lab.Eventually(t, 30*time.Second, "the socket is there", func() bool { _, err := os.Stat(path); return err == nil })
 	first.Kill()
 	if _, err := os.Stat(path); err != nil {
 		t.Fatalf("the killed one has left nothing: %v", err)
 	}
-	start()
+	second := start()
+	successor := start()
+	second.Stop(t)
 	server := control.New(control.Options{
 		Supervisor: &controltest.Supervisor{}, Logs: logs.New(logs.Options{}), Log: slog.New(slog.DiscardHandler),
 		Children: map[string]string{"dns": "unix:" + path},
@@ -148,6 +155,13 @@ func TestControlMetricsOfDNS(t *testing.T) {
 		return strings.Contains(body, `panteras_daemon_metrics_up{daemon="dns"} 1`) &&
 			strings.Contains(body, `panteras_dns_in_flight{daemon="dns",transport="udp"} 0`)
 	})
+	successor.Stop(t)
+	if _, err := os.Stat(path); err == nil {
+		t.Error("the last one has left its socket")
+	}
+	// Names matter more than figures.
+	lame := startAt("/nowhere/metrics.sock")
+	lab.Eventually(t, 30*time.Second, "it says that there are no metrics", func() bool { return strings.Contains(lame.Stderr(), "no metrics") })
 }
 
 // overSocket is the body of what a path has for whoever can open the socket.

@@ -63,7 +63,7 @@ func (a *app) exportTo(name, short, example string, text func(*configs.Loaded, *
 			return err
 		},
 	}
-	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupDaemons)
+	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel, configs.GroupDaemons)
 	return cmd
 }
 

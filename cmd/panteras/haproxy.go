@@ -68,7 +68,7 @@ func newHAProxyApplyCommand(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&lenient, "lenient", false, "exit with 0 also when the snapshot is refused")
-	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupDaemons)
+	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel, configs.GroupDaemons)
 	return cmd
 }
 
@@ -142,6 +142,6 @@ func newHAProxyReportCommand(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupDaemons)
+	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel, configs.GroupDaemons)
 	return cmd
 }

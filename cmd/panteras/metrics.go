@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"panteras/configs"
@@ -26,10 +27,10 @@ func serveMetrics(setting, listen string, loaded *configs.Loaded, collector prom
 	l, err := listenMetrics(listen)
 	switch {
 	case err == nil:
-	case loaded.Given(setting):
+	case loaded.Given(setting) && !strings.HasPrefix(listen, "unix:"): // which the launcher gives
 		return nil, fmt.Errorf("%s: %w", setting, err)
 	default:
-		log.Warn("no metrics: the default address cannot be used; set "+setting, "error", err)
+		log.Warn("no metrics: their address cannot be used; set "+setting, "address", listen, "error", err)
 		return func() {}, nil
 	}
 	srv := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}

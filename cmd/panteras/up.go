@@ -59,7 +59,7 @@ func newUpCommand(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringSliceVar(&require, "require", nil, "`DAEMONS` whose programs must be installed, separated by commas")
-	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupDaemons)
+	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel, configs.GroupDaemons)
 	return cmd
 }
 
