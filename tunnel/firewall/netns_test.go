@@ -204,7 +204,7 @@ func TestElementsEndByThemselves(t *testing.T) {
 	now := start
 	f := New(at(&now))
 	r := exampleRules()
-	r.Peers[1].Expires = start.Add(200 * time.Millisecond)
+	r.Peers[1].Expires = start.Add(3 * time.Second)
 	apply(t, f, r)
 	if !strings.Contains(listing(t), "10.99.0.3") {
 		t.Fatal("there is no element")
