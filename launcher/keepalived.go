@@ -22,7 +22,8 @@ func keepalived(b *builder) Daemon {
 		Name: "keepalived", Run: b.StartConsulTemplate && b.KeepalivedVIP.IsValid(), Because: b.because("KEEPALIVED_VIP"),
 		User: b.Keepalived.User, NOFile: b.Keepalived.NOFile,
 		Argv: arguments([]string{"keepalived"}, args, b.Keepalived), Env: b.env(b.state("keepalived"), nil),
-		Probe: Probe{Kind: ProbeNotify}, After: []string{"haproxy"},
+		// It tells its readiness to systemd alone (its parent must be process 1).
+		Probe: Probe{Kind: ProbeRunning}, After: []string{"haproxy"},
 		Stop: Stop{"SIGTERM", 10}, Reload: "SIGHUP",
 	}
 	if b.KeepalivedVIP.IsValid() {

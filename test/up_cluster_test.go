@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"panteras/internal/lab"
+	"panteras/launcher"
 )
 
 // quickConsul makes Consul elect as fast as it can.
@@ -71,6 +72,14 @@ func TestUpCluster(t *testing.T) {
 		})
 	})
 	masters[0].do(t, func() { httpDo("PUT", masters[0].ip+":8500", "/v1/kv/kept", "kept") })
+
+	// Every daemon of one master is killed; each comes back by itself.
+	for name, pid := range masters[0].pids() {
+		masters[0].kill(t, pid)
+		masters[0].is(t, name, "back", func(d launcher.DaemonStatus) bool { return d.Ready && d.Pid != pid })
+	}
+	allReady()
+	wantQuorum(t, masters, 3)
 
 	// The launcher of the host that leads is lost, and with it all that runs there.
 	leader := slices.IndexFunc(masters, func(h *lanHost) bool { return strings.Contains(masters[0].get(t, "/v1/status/leader"), h.ip+":") })

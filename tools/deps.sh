@@ -24,9 +24,11 @@ table() {
 		test  zbarimg                zbar-tools
 		test  haproxy                haproxy
 		test  keepalived             keepalived
+		test  keepalived             keepalived
 		test  java                   default-jre-headless
 		test  /usr/share/java/zookeeper.jar zookeeper
 		test  haproxy                haproxy
+		test  keepalived             keepalived
 		test  nft                    nftables
 		test  systemd-analyze        systemd
 		test  wireguard-go           wireguard-go

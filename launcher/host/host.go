@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -164,7 +165,16 @@ func (h *Host) run(ctx context.Context, left *handOver, plan *launcher.Plan, rel
 	}()
 	notify(daemon.SdNotifyReady)
 	h.o.Link.Ready()
+	defer h.forgetSockets()
 	return h.wait(ctx, ended, reloads, urgent)
+}
+
+// forgetSockets removes the notify sockets of daemons, all of which have ended.
+func (h *Host) forgetSockets() {
+	list, _ := filepath.Glob(filepath.Join(h.settings().RunDir, "*", notifyPrefix+"*"))
+	for _, path := range list {
+		_ = os.Remove(path)
+	}
 }
 
 // wait does what is asked from outside until the supervisor has ended.

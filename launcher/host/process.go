@@ -9,6 +9,9 @@ import (
 	"panteras/launcher/proc"
 )
 
+// notifyPrefix begins the names of notify sockets in the folders of daemons.
+const notifyPrefix = "notify-"
+
 // process is a daemon's process with what it says of itself.
 type process struct {
 	*proc.Process

@@ -51,7 +51,7 @@ func (h runner) Start(d launcher.Daemon) (supervisor.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	ready, err := newReadiness(filepath.Join(h.settings().RunDir, d.Name, "notify-"+rand.Text()[:8]), own)
+	ready, err := newReadiness(filepath.Join(h.settings().RunDir, d.Name, notifyPrefix+rand.Text()[:8]), own)
 	if err != nil {
 		return nil, err
 	}
