@@ -34,6 +34,7 @@ type handOver struct {
 	Snapshot *supervisor.Snapshot      `json:"snapshot"`
 	Handles  map[string]handle         `json:"handles"`
 	Sockets  map[string][]handedSocket `json:"sockets"`
+	Missing  map[string]bool           `json:"missing"`
 	Logs     []logs.Handover           `json:"logs"`
 	// Control and Status are the listeners of the control socket and of STATUS_LISTEN;
 	// -1 is none.
@@ -114,6 +115,7 @@ func (h *Host) become(ctx context.Context, path string) error {
 func (h *Host) leave(snap *supervisor.Snapshot) (*handOver, error) {
 	left := &handOver{Version: HandOverVersion, Snapshot: snap, Handles: map[string]handle{}, Control: -1, Status: -1}
 	left.Sockets, left.files = h.sockets.handOver()
+	left.Missing = h.sockets.missing
 	for _, d := range snap.Daemons {
 		p, ok := d.Process.(*process)
 		if !ok {

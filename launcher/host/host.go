@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -133,7 +134,7 @@ func (h *Host) run(ctx context.Context, left *handOver, plan *launcher.Plan, rel
 	defer h.reaper.Close()
 	h.logs = logs.New(logs.Options{Dir: settings.LogDir, Format: settings.LogFormat, Console: h.o.Console, Mask: plan.Mask})
 	defer h.logs.Close()
-	h.sockets = &sockets{open: h.o.Open, held: map[string][]heldSocket{}}
+	h.sockets = &sockets{open: h.o.Open, held: map[string][]heldSocket{}, missing: map[string]bool{}}
 	defer h.sockets.close()
 	var snap *supervisor.Snapshot
 	if left != nil {
@@ -220,6 +221,7 @@ func (h *Host) reloadBySignal(ctx context.Context) {
 // counts as ended.
 func (h *Host) take(left *handOver) *supervisor.Snapshot {
 	h.sockets.adopt(left.Sockets)
+	maps.Copy(h.sockets.missing, left.Missing)
 	for _, l := range left.Logs {
 		if err := h.logs.Adopt(l); err != nil {
 			h.o.Log.Error("cannot take over the output of a daemon", "daemon", l.Daemon, "error", err)

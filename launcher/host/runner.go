@@ -43,8 +43,8 @@ func (h runner) Start(d launcher.Daemon) (supervisor.Process, error) {
 	defer stdout.Close()
 	defer stderr.Close()
 	name := d.Name
-	if d.Self {
-		// For a while it runs beside its successor, and is another daemon then.
+	if d.Self || d.TasksOutlive {
+		// It, or what it leaves, runs beside its successor, and is another daemon then.
 		name += "-" + rand.Text()[:8]
 	}
 	own, err := ownerOf(d.User)
@@ -73,6 +73,9 @@ func (h runner) Start(d launcher.Daemon) (supervisor.Process, error) {
 	started.closeAfter()
 	return started, nil
 }
+
+// CanOverlap tells whether all sockets of a daemon are held here.
+func (h runner) CanOverlap(d launcher.Daemon) bool { return !h.sockets.missing[d.Name] }
 
 // installed says why a daemon's program cannot be run. The error wraps proc.ErrAbsent
 // if it is not there.

@@ -20,6 +20,9 @@ type sockets struct {
 	// yet. beside tells that this process holds another socket on the same port.
 	open func(s launcher.Socket, beside bool) ([]*os.File, error)
 	held map[string][]heldSocket
+	// missing are daemons of which an address was not on this host: their process opens
+	// it itself when it comes, and no other process can have it beside that one.
+	missing map[string]bool
 }
 
 type heldSocket struct {
@@ -33,6 +36,7 @@ func (s *sockets) of(d launcher.Daemon) ([]proc.Listener, error) {
 	var keep []heldSocket
 	var list []proc.Listener
 	had := s.held[d.Name]
+	missing := false
 	for _, want := range d.Sockets {
 		i := slices.IndexFunc(had, func(h heldSocket) bool { return h.Socket == want })
 		if i < 0 {
@@ -47,6 +51,7 @@ func (s *sockets) of(d launcher.Daemon) ([]proc.Listener, error) {
 				return nil, err
 			}
 			if len(files) == 0 {
+				missing = true
 				continue
 			}
 			keep = append(keep, heldSocket{want, files})
@@ -62,7 +67,7 @@ func (s *sockets) of(d launcher.Daemon) ([]proc.Listener, error) {
 			_ = h.close()
 		}
 	}
-	s.held[d.Name] = keep
+	s.held[d.Name], s.missing[d.Name] = keep, missing
 	return list, nil
 }
 

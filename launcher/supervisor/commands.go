@@ -18,7 +18,7 @@ func (s *Supervisor) find(name string) (*daemon, error) {
 	}
 	names := make([]string, len(s.daemons))
 	for i, d := range s.daemons {
-		names[i] = d.plan.Name
+		names[i] = d.name
 	}
 	return nil, fmt.Errorf("unknown daemon %q; there are %s", name, strings.Join(names, ", "))
 }
@@ -82,7 +82,7 @@ func (s *Supervisor) restart(d *daemon) {
 	switch {
 	case d.run == nil:
 		s.wait(d)
-	case d.plan.Overlaps && d.state != launcher.StateStopping:
+	case d.plan.Overlaps && d.state != launcher.StateStopping && s.opts.Runner.CanOverlap(d.plan):
 		s.succeed(d)
 	default:
 		s.stop(d)
@@ -162,7 +162,7 @@ func (s *Supervisor) Status() launcher.Status {
 
 func (s *Supervisor) statusOf(d *daemon) launcher.DaemonStatus {
 	for _, st := range s.Status().Daemons {
-		if st.Name == d.plan.Name {
+		if st.Name == d.name {
 			return st
 		}
 	}

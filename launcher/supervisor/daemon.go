@@ -10,6 +10,7 @@ import (
 
 // daemon is what the owner knows of one daemon.
 type daemon struct {
+	name string
 	plan launcher.Daemon
 	// wanted tells whether it should run: the plan's will, or an operator's.
 	wanted bool

@@ -30,9 +30,11 @@ type rig struct {
 	events   []string // what was done to the machine, in order
 	answers  map[string]error
 	absent   map[string]bool
+	opened   map[string]bool // have sockets that their successor cannot share
 	stubborn map[string]bool // ignore the signal to stop
 	next     *launcher.Plan
 	docker   error
+	full     error // of writing files
 	farewell func(context.Context)
 	statuses []launcher.Status
 }
@@ -108,8 +110,10 @@ func (r *rig) newProcess(name string) *fakeProcess {
 
 func (r *rig) Reload(d launcher.Daemon, p Process) error {
 	r.log("reload %s", d.Name)
-	return nil
+	return r.full
 }
+
+func (r *rig) CanOverlap(d launcher.Daemon) bool { return !r.opened[d.Name] }
 
 // process is the newest process of a daemon.
 func (r *rig) process(name string) *fakeProcess {
@@ -153,7 +157,7 @@ func bubble(t *testing.T, plan *launcher.Plan, prepare func(*rig), test func(*ri
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{
-			t: t, running: map[string][]*fakeProcess{}, answers: map[string]error{}, absent: map[string]bool{}, stubborn: map[string]bool{},
+			t: t, running: map[string][]*fakeProcess{}, answers: map[string]error{}, absent: map[string]bool{}, stubborn: map[string]bool{}, opened: map[string]bool{},
 			next: plan, ended: make(chan struct{}), farewell: func(context.Context) {},
 		}
 		if prepare != nil {

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"panteras/launcher"
@@ -36,19 +37,33 @@ type DaemonSnapshot struct {
 // to know, while nothing else happens. If f succeeds it does not return. Otherwise
 // the supervisor goes on, and its error is returned.
 func (s *Supervisor) HandOver(ctx context.Context, f func(*Snapshot) error) error {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
+	unlock, err := s.alone(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	return s.until(ctx, func() error { return nil }, func() (bool, error) {
 		if s.closing {
 			return true, errEnding
 		}
 		for _, d := range s.daemons {
-			if d.state == launcher.StateStopping || len(d.leaving) > 0 || d.run != nil && d.run.exit != nil {
+			if s.ending(d) {
 				return false, nil
 			}
 		}
 		return true, f(s.snapshot())
 	})
+}
+
+// ending tells whether a process of a daemon is about to go, or has two that run. One
+// whose successor does not come up is handed over itself.
+func (s *Supervisor) ending(d *daemon) bool {
+	runs := slices.Clone(d.leaving)
+	if d.run != nil {
+		runs = append(runs, d.run)
+	}
+	return d.state == launcher.StateStopping || len(runs) > 1 ||
+		slices.ContainsFunc(runs, func(r *run) bool { return r.stopped || r.exit != nil })
 }
 
 func (s *Supervisor) snapshot() *Snapshot {
@@ -58,8 +73,12 @@ func (s *Supervisor) snapshot() *Snapshot {
 			Plan: d.plan, Wanted: d.wanted, State: d.state, Since: d.since, Reason: d.reason, Failures: d.failures,
 			Restarts: d.restarts, LastExit: d.lastExit, RetryAt: d.retryAt,
 		}
-		if d.run != nil {
-			one.Pid, one.Started, one.ReadyAt, one.Process = d.run.process.Pid(), d.run.started, d.run.readyAt, d.run.process
+		r := d.run
+		if r == nil && len(d.leaving) == 1 {
+			r, one.State, one.Reason = d.leaving[0], launcher.StateReady, ""
+		}
+		if r != nil {
+			one.Pid, one.Started, one.ReadyAt, one.Process = r.process.Pid(), r.started, r.readyAt, r.process
 		}
 		snap.Daemons = append(snap.Daemons, one)
 	}
@@ -74,10 +93,13 @@ func (s *Supervisor) restore(from *Snapshot) {
 		if d == nil {
 			continue
 		}
-		d.wanted, d.failures, d.restarts, d.lastExit = was.Wanted, was.Failures, was.Restarts, was.LastExit
+		d.failures, d.restarts, d.lastExit = was.Failures, was.Restarts, was.LastExit
 		if was.Process != nil || d.plan.Run == was.Plan.Run {
-			d.plan = was.Plan
+			d.plan, d.wanted = was.Plan, was.Wanted
 			d.state, d.since, d.reason, d.retryAt = was.State, was.Since, was.Reason, was.RetryAt
+		}
+		if was.Process == nil && d.state.Running() {
+			d.state = launcher.StateWaiting // its process could not be taken over
 		}
 		if was.Process != nil {
 			d.starts = 1

@@ -16,8 +16,11 @@ import (
 // it looks at that daemon alone, which reads its files anew even if they are the
 // same. Settings that are wrong change nothing.
 func (s *Supervisor) Reload(ctx context.Context, name string) error {
-	s.reloading.Lock()
-	defer s.reloading.Unlock()
+	unlock, err := s.alone(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if name != "" {
 		if _, err := s.find(name); err != nil {
 			return err
@@ -33,6 +36,7 @@ func (s *Supervisor) Reload(ctx context.Context, name string) error {
 	starts := map[*daemon]int{} // what was begun, and how often it had started before
 	var failed []error
 	err = s.until(ctx, func() error {
+		defer unlock() // who reloads next need not wait until all is ready
 		if s.closing {
 			return errEnding
 		}
@@ -101,9 +105,10 @@ func (s *Supervisor) adopt(d *daemon, next launcher.Daemon, force bool) (begun b
 		d.failures = 0
 		s.wait(d)
 		return true, nil
-	case same && next.Reload != "":
+	case same && next.Reload != "" && d.state != launcher.StateStarting: // which may not listen to signals yet
 		s.opts.Log.Info("daemon reads its files anew", "daemon", next.Name)
 		if err := s.opts.Runner.Reload(next, d.run.process); err != nil {
+			d.plan = before // the next reload tries again
 			return false, fmt.Errorf("cannot reload %s: %w", next.Name, err)
 		}
 		return false, nil

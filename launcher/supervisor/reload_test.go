@@ -1,6 +1,7 @@
 package supervisor
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -168,6 +169,69 @@ func TestAHandOverKeepsEverything(t *testing.T) {
 		}
 		if s := r.want("consul", launcher.StateReady); s.Pid == pid {
 			t.Error("consul keeps the old plan")
+		}
+	})
+}
+
+func TestAReloadThatWaitsKeepsNoOtherFromWorking(t *testing.T) {
+	plan := daemons(consul)
+	bubble(t, plan, nil, func(r *rig) {
+		r.pass(time.Second)
+		r.answer("consul", errNotYet)
+		r.next = changed(plan, func(d map[string]*launcher.Daemon) { d["consul"].Argv = []string{"consul", "wrong"} })
+		first := make(chan error, 1)
+		go func() { first <- r.Supervisor.Reload(r.t.Context(), "") }()
+		r.pass(time.Minute)
+		r.answer("consul", nil)
+		r.next = plan
+		if err := r.Supervisor.Reload(r.t.Context(), ""); err != nil {
+			t.Error(err)
+		}
+		<-first
+		r.want("consul", launcher.StateReady)
+	})
+}
+
+func TestOneWhoseSuccessorDoesNotComeUpIsHandedOver(t *testing.T) {
+	plan := daemons(dns)
+	bubble(t, plan, nil, func(r *rig) {
+		old := r.process("dns")
+		close(old.notified)
+		r.settled()
+		go func() { _ = r.Restart(context.Background(), "dns") }()
+		r.pass(time.Second)
+		r.process("dns").exit(proc.Exit{Code: 1})
+		r.settled()
+		r.want("dns", launcher.StateBackoff)
+		stop := errors.New("no upgrade today")
+		err := r.HandOver(r.t.Context(), func(s *Snapshot) error {
+			if d := s.Daemons[0]; d.Process != old || d.State != launcher.StateReady {
+				t.Errorf("handed over: %+v", d)
+			}
+			return stop
+		})
+		if !errors.Is(err, stop) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+func TestAReloadThatFailedIsTriedAgain(t *testing.T) {
+	plan := daemons(haproxy)
+	plan.Daemons[0].After = nil
+	bubble(t, plan, nil, func(r *rig) {
+		r.pass(time.Second)
+		r.next = changed(plan, func(d map[string]*launcher.Daemon) {
+			d["haproxy"].Files = []launcher.File{{Path: "/run/haproxy.cfg", Content: "global"}}
+		})
+		r.full = errors.New("no space left on device")
+		if err := r.Supervisor.Reload(r.t.Context(), ""); err == nil || !strings.Contains(err.Error(), "no space left") {
+			t.Errorf("error %v", err)
+		}
+		r.full = nil
+		r.forgetEvents()
+		if err := r.Supervisor.Reload(r.t.Context(), ""); err != nil || !slices.Equal(r.took(), []string{"reload haproxy"}) {
+			t.Errorf("afterwards: %v, %q", err, r.took())
 		}
 	})
 }

@@ -48,6 +48,9 @@ func (s *Supervisor) end(d *daemon, r *run) *time.Timer {
 	}
 	grace := time.Duration(d.plan.Stop.GraceSeconds) * time.Second
 	return s.after(grace, func() {
+		if d.run != r && !slices.Contains(d.leaving, r) {
+			return // it went in the same moment; what runs now is another one
+		}
 		s.opts.Log.Warn("daemon did not end in time, killing it", "daemon", d.plan.Name, "pid", r.process.Pid(), "grace", grace)
 		r.process.KillAll()
 	})

@@ -20,6 +20,9 @@ type Runner interface {
 	Start(launcher.Daemon) (Process, error)
 	// Reload writes the daemon's files anew and makes a running process read them.
 	Reload(launcher.Daemon, Process) error
+	// CanOverlap tells whether nothing that the running process has opened itself would
+	// be in its successor's way.
+	CanOverlap(launcher.Daemon) bool
 }
 
 // Process is a daemon that was started, with all that it started in turn.
@@ -75,15 +78,16 @@ type Supervisor struct {
 	farewell bool // Options.Farewell has returned
 	changed  bool // a state changed since Options.Changed was told
 
-	reloading sync.Mutex
+	// reloading holds one while somebody takes over a plan or hands over.
+	reloading chan struct{}
 }
 
 // New makes a supervisor. With a snapshot it goes on where another process of this
 // program left off: the daemons that ran then run still.
 func New(opts Options, from *Snapshot) *Supervisor {
-	s := &Supervisor{opts: opts, byName: map[string]*daemon{}, calls: make(chan func()), done: make(chan struct{})}
+	s := &Supervisor{opts: opts, byName: map[string]*daemon{}, calls: make(chan func()), done: make(chan struct{}), reloading: make(chan struct{}, 1)}
 	for _, plan := range opts.Plan.Daemons {
-		d := &daemon{plan: plan, wanted: plan.Run, since: time.Now(), state: launcher.StateDisabled}
+		d := &daemon{name: plan.Name, plan: plan, wanted: plan.Run, since: time.Now(), state: launcher.StateDisabled}
 		if plan.Run {
 			d.state = launcher.StateWaiting
 		}
@@ -116,6 +120,16 @@ func (s *Supervisor) Run(ctx context.Context) {
 			stop = nil
 			s.close()
 		}
+	}
+}
+
+// alone waits until nobody else reloads or hands over; unlock may be called twice.
+func (s *Supervisor) alone(ctx context.Context) (unlock func(), err error) {
+	select {
+	case s.reloading <- struct{}{}:
+		return sync.OnceFunc(func() { <-s.reloading }), nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 }
 

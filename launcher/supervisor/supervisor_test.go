@@ -332,3 +332,21 @@ func TestChangesAreTold(t *testing.T) {
 		}
 	})
 }
+
+func TestOneWhoseSocketsCannotBeSharedIsStoppedFirst(t *testing.T) {
+	bubble(t, daemons(dns), func(r *rig) { r.opened["dns"] = true }, func(r *rig) {
+		first := r.process("dns")
+		close(first.notified)
+		r.settled()
+		restarted := make(chan error, 1)
+		go func() { restarted <- r.Restart(context.Background(), "dns") }()
+		r.settled()
+		if second := r.process("dns"); !first.over || second == first {
+			t.Fatal("both run")
+		}
+		close(r.process("dns").notified)
+		if err := <-restarted; err != nil {
+			t.Error(err)
+		}
+	})
+}

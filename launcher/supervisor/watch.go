@@ -22,10 +22,11 @@ const (
 
 // watch tells the owner what becomes of a process.
 func (s *Supervisor) watch(d *daemon, r *run) {
+	outlive := d.plan.TasksOutlive // as it was started: a reload may change the plan
 	s.help(func() {
 		e := <-r.process.Exited()
 		s.post(func() { s.exited(d, r, e) })
-		if d.plan.TasksOutlive {
+		if outlive {
 			return // what it leaves may run for years
 		}
 		<-r.process.Gone()
