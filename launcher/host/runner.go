@@ -43,8 +43,8 @@ func (h runner) Start(d launcher.Daemon) (supervisor.Process, error) {
 	defer stdout.Close()
 	defer stderr.Close()
 	name := d.Name
-	if d.Self || d.TasksOutlive {
-		// It, or what it leaves, runs beside its successor, and is another daemon then.
+	if d.Self {
+		// For a while it runs beside its successor, and is another daemon then.
 		name += "-" + rand.Text()[:8]
 	}
 	own, err := ownerOf(d.User)
