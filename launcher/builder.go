@@ -155,9 +155,7 @@ func (b *builder) secrets() []string {
 }
 
 // Mask hides secrets in a text.
-func (p *Plan) Mask(text string) string { return p.mask(text) }
-
-func (p *Plan) mask(text string) string {
+func (p *Plan) Mask(text string) string {
 	for _, secret := range p.secrets {
 		text = strings.ReplaceAll(text, secret, configs.Masked)
 	}
@@ -166,21 +164,21 @@ func (p *Plan) mask(text string) string {
 
 // masked is the daemon as it may be shown.
 func (p *Plan) masked(d Daemon) Daemon {
-	d.Because, d.User = p.mask(d.Because), p.mask(d.User)
+	d.Because, d.User = p.Mask(d.Because), p.Mask(d.User)
 	d.Argv = configs.MaskWords(d.Argv)
 	for i, arg := range d.Argv {
-		d.Argv[i] = p.mask(arg)
+		d.Argv[i] = p.Mask(arg)
 	}
 	d.Env = maps.Clone(d.Env)
 	for name, value := range d.Env {
-		d.Env[name] = p.mask(value)
+		d.Env[name] = p.Mask(value)
 		if given, ok := p.daemonEnv[name]; ok && given == value {
 			d.Env[name] = configs.Masked // it may be a secret
 		}
 	}
 	d.Files = slices.Clone(d.Files)
 	for i := range d.Files {
-		d.Files[i].Path, d.Files[i].Content = p.mask(d.Files[i].Path), p.mask(d.Files[i].Content)
+		d.Files[i].Path, d.Files[i].Content = p.Mask(d.Files[i].Path), p.Mask(d.Files[i].Content)
 	}
 	return d
 }

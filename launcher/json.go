@@ -37,7 +37,7 @@ func (p *Plan) MarshalJSON() ([]byte, error) {
 		Daemons  []daemon          `json:"daemons"`
 	}{Settings: map[string]string{}, Findings: append([]configs.Finding{}, p.Findings...)}
 	for _, o := range p.Settings {
-		out.Settings[o.Name] = p.mask(o.Shown())
+		out.Settings[o.Name] = p.Mask(o.Shown())
 	}
 	for _, d := range p.Daemons {
 		d = p.masked(d)

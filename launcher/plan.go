@@ -164,7 +164,7 @@ func New(loaded *configs.Loaded, facts Facts) *Plan {
 	}
 	p.Findings = b.findings(p.Daemons)
 	for i := range p.Findings {
-		p.Findings[i].Message = p.mask(p.Findings[i].Message)
+		p.Findings[i].Message = p.Mask(p.Findings[i].Message)
 	}
 	return p
 }

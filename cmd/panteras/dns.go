@@ -71,7 +71,7 @@ func (a *app) serveDNS(cmd *cobra.Command) error {
 			return err
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
-				a.reloadDNS(cmd, server)
+				a.reloadServer(cmd, server)
 				continue
 			}
 			if ctx.Err() != nil && time.Since(stopping) < secondSignal {
@@ -88,11 +88,15 @@ func (a *app) serveDNS(cmd *cobra.Command) error {
 	}
 }
 
-// reloadDNS takes over the settings as they are now; if they are bad, those in force stay.
-func (a *app) reloadDNS(cmd *cobra.Command, server *dnsserver.Server) {
+// reloadServer makes a server take over the settings as they are now; if they are bad,
+// those in force stay.
+func (a *app) reloadServer(cmd *cobra.Command, server interface {
+	Reload(*configs.Settings) error
+}, unused ...string,
+) {
 	notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 	defer notify(daemon.SdNotifyReady)
-	loaded, log, err := a.load(cmd)
+	loaded, log, err := a.load(cmd, unused...)
 	if err == nil {
 		err = server.Reload(&loaded.Settings)
 	}

@@ -73,7 +73,7 @@ func (a *app) runGateway(cmd *cobra.Command) error {
 			return err
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
-				go a.reloadGateway(cmd, g)
+				go a.reloadServer(cmd, g, unusedByTunnel...)
 				continue
 			}
 			log.Info("stopping", "signal", sig.String())
@@ -81,21 +81,6 @@ func (a *app) runGateway(cmd *cobra.Command) error {
 			cancel()
 		}
 	}
-}
-
-// reloadGateway takes over the settings as they are now; if they are bad, those in force stay.
-func (a *app) reloadGateway(cmd *cobra.Command, g *gateway.Gateway) {
-	notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
-	defer notify(daemon.SdNotifyReady)
-	loaded, log, err := a.load(cmd, unusedByTunnel...)
-	if err == nil {
-		err = g.Reload(&loaded.Settings)
-	}
-	if err != nil {
-		log.Error("reload failed", "error", err)
-		return
-	}
-	log.Info("settings reloaded")
 }
 
 func newGatewayKeyCommand(a *app) *cobra.Command {

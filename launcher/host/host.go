@@ -61,7 +61,6 @@ type Host struct {
 	upgrades   chan string
 	changes    chan launcher.Status // the newest status, for those who register
 
-	syncerOf     *configs.Settings
 	stopRegister func()
 
 	mu         sync.Mutex

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"panteras/configs"
 	"panteras/launcher"
 	"panteras/launcher/register"
 )
@@ -16,6 +17,7 @@ func (h *Host) registerLoop(ctx context.Context) {
 	ticker := time.NewTicker(registerPoll)
 	defer ticker.Stop()
 	var syncer *register.Syncer
+	var settings *configs.Settings // that it was made of
 	var status launcher.Status
 	for {
 		select {
@@ -25,12 +27,12 @@ func (h *Host) registerLoop(ctx context.Context) {
 		case <-ticker.C:
 		}
 		loaded, plan := h.current()
-		if syncer == nil || h.syncerOf != &loaded.Settings {
-			h.syncerOf = &loaded.Settings
-			syncer = register.New(h.syncerOf, h.o.Log)
+		if settings != &loaded.Settings {
+			settings = &loaded.Settings
+			syncer = register.New(settings, h.o.Log)
 		}
 		if ready(status, "consul") || !runs(plan, "consul") {
-			_ = syncer.Sync(ctx, register.Services(&loaded.Settings, plan.Daemons, status)) // it logs what is wrong
+			_ = syncer.Sync(ctx, register.Services(settings, plan.Daemons, status)) // it logs what is wrong
 		}
 	}
 }
