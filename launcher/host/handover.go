@@ -88,9 +88,10 @@ func (h commands) Upgrade(ctx context.Context, path string) error {
 const upgradeWait = time.Minute
 
 // become is the upgrade; it only returns with an error, and then everything goes on as
-// before.
-func (h *Host) become(ctx context.Context, path string) error {
-	ctx, cancel := context.WithTimeout(ctx, upgradeWait)
+// before. A signal that still waits in reloads goes back to the guard, which keeps it
+// for the new program.
+func (h *Host) become(stopping context.Context, path string, reloads <-chan os.Signal) error {
+	ctx, cancel := context.WithTimeout(stopping, upgradeWait)
 	defer cancel()
 	// The guard first: it keeps signals back until the new program listens.
 	if err := h.o.Link.Upgrade(ctx, path); err != nil {
@@ -100,12 +101,23 @@ func (h *Host) become(ctx context.Context, path string) error {
 	return h.supervisor.HandOver(ctx, func(snap *supervisor.Snapshot) error {
 		h.o.Log.Info("becoming another program; daemons go on", "program", path)
 		left, err := h.leave(snap)
+		select {
+		case <-reloads:
+			err = errors.Join(err, unix.Kill(os.Getppid(), unix.SIGHUP))
+		default:
+		}
+		err = errors.Join(err, stopping.Err())
 		if err == nil {
 			err = h.exec(path, left)
 		}
 		// The pipes were given away: they are read on here.
 		for _, l := range left.Logs {
 			err = errors.Join(err, h.logs.Adopt(l))
+		}
+		for _, d := range snap.Daemons {
+			if p, ok := d.Process.(*process); ok {
+				err = errors.Join(err, p.takeBack(left.Handles[d.Plan.Name]))
+			}
 		}
 		return err
 	})
@@ -121,12 +133,14 @@ func (h *Host) leave(snap *supervisor.Snapshot) (*handOver, error) {
 		if !ok {
 			continue
 		}
-		handle, file, err := p.handOver()
+		handle, err := p.handOver()
 		if err != nil {
 			return left, err
 		}
 		left.Handles[d.Plan.Name] = handle
-		left.files = append(left.files, file)
+		if handle.file != nil {
+			left.files = append(left.files, handle.file)
+		}
 	}
 	for _, l := range []struct {
 		listener interface{ File() (*os.File, error) }

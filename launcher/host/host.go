@@ -194,7 +194,7 @@ func (h *Host) wait(ctx context.Context, ended chan struct{}, reloads <-chan os.
 		case <-reloads:
 			go h.reloadBySignal(ctx)
 		case path := <-h.upgrades:
-			if err := h.become(ctx, path); err != nil {
+			if err := h.become(ctx, path, reloads); err != nil {
 				h.o.Log.Error("upgrade failed; everything goes on as before", "error", err)
 			}
 		}

@@ -16,6 +16,7 @@ const notifyPrefix = "notify-"
 type process struct {
 	*proc.Process
 	name string // by which its members are known
+	// readiness is nil for a daemon that is asked, and says nothing itself.
 	*readiness
 }
 
@@ -27,12 +28,27 @@ func (p *process) Signal(sig syscall.Signal) error {
 	return nil
 }
 
+// closeAfter forgets the socket when everything of the daemon has ended.
+func (p *process) closeAfter() {
+	if p.readiness == nil {
+		return
+	}
+	go func() {
+		<-p.Gone()
+		p.close()
+	}()
+}
+
 // readiness waits for READY=1 on a daemon's notify socket.
 type readiness struct {
-	notify *proc.Notify
-	uid    int
-	ready  chan struct{}
-	once   sync.Once
+	path  string
+	uid   int
+	ready chan struct{} // closed when it was said
+
+	mu     sync.Mutex
+	notify *proc.Notify  // nil when it was given away, or closed
+	read   chan struct{} // closed when all of notify's messages were read
+	closed bool
 }
 
 // newReadiness makes a socket for one process.
@@ -44,64 +60,133 @@ func newReadiness(path string, own owner) (*readiness, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listenTo(notify, own.uid), nil
+	r := &readiness{path: notify.Path(), uid: own.uid, ready: make(chan struct{})}
+	r.listen(notify)
+	return r, nil
 }
 
-func listenTo(notify *proc.Notify, uid int) *readiness {
-	r := &readiness{notify: notify, uid: uid, ready: make(chan struct{})}
+func (r *readiness) listen(notify *proc.Notify) {
+	read := make(chan struct{})
+	r.notify, r.read = notify, read
 	go func() {
+		defer close(read)
 		for message := range notify.Messages() {
-			if message["READY"] == "1" {
-				r.once.Do(func() { close(r.ready) })
+			if message["READY"] == "1" && !r.isReady() {
+				close(r.ready)
 			}
 		}
 	}()
-	return r
 }
 
-// closeAfter forgets the socket when everything of the daemon has ended.
-func (p *process) closeAfter() {
-	go func() {
-		<-p.Gone()
-		p.close()
-	}()
+// isReady is for the one who reads, and for others when nobody does.
+func (r *readiness) isReady() bool {
+	select {
+	case <-r.ready:
+		return true
+	default:
+		return false
+	}
 }
 
 // Notified is closed when the daemon has said that it is ready.
-func (r *readiness) Notified() <-chan struct{} { return r.ready }
+func (r *readiness) Notified() <-chan struct{} {
+	if r == nil {
+		return nil
+	}
+	return r.ready
+}
 
 func (r *readiness) close() {
-	r.notify.Close()
-	if path := r.notify.Path(); !strings.HasPrefix(path, "@") {
-		_ = os.Remove(path)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closed = true
+	if r.notify != nil {
+		r.notify.Close()
+		r.notify = nil
 	}
+	if !strings.HasPrefix(r.path, "@") {
+		_ = os.Remove(r.path)
+	}
+}
+
+// detach ends the reading. What the daemon says from then on waits in the socket.
+func (r *readiness) detach() (file *os.File, ready bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.notify == nil {
+		return nil, false, os.ErrClosed // it has just ended
+	}
+	if file, err = r.notify.Detach(); err != nil {
+		return nil, false, err
+	}
+	<-r.read
+	r.notify = nil
+	return file, r.isReady(), nil
+}
+
+// attach goes on reading a socket that was given away. It closes the file.
+func (r *readiness) attach(file *os.File) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return file.Close()
+	}
+	notify, err := proc.AdoptNotify(file, r.path, r.uid)
+	if err != nil {
+		return err
+	}
+	r.listen(notify)
+	return nil
 }
 
 // handle is a process on its way to another program.
 type handle struct {
-	Name   string `json:"name"`
-	Pid    int    `json:"pid"`
-	Path   string `json:"path"`
-	UID    int    `json:"uid"`
+	Name string `json:"name"`
+	Pid  int    `json:"pid"`
+	// Notify is the descriptor of the socket of Path and UID; -1 is none.
 	Notify int    `json:"notify"`
+	Path   string `json:"path,omitempty"`
+	UID    int    `json:"uid"`
+	Ready  bool   `json:"ready"`
+
+	file *os.File // of Notify
 }
 
-// handOver gives away what another program needs; the file is the notify socket.
-func (p *process) handOver() (handle, *os.File, error) {
-	file, err := p.notify.File()
-	if err != nil {
-		return handle{}, nil, err
+// handOver gives away what another program needs.
+func (p *process) handOver() (handle, error) {
+	h := handle{Name: p.name, Pid: p.Pid(), Notify: -1}
+	if p.readiness == nil {
+		return h, nil
 	}
-	return handle{Name: p.name, Pid: p.Pid(), Path: p.notify.Path(), UID: p.uid, Notify: int(file.Fd())}, file, nil
+	file, ready, err := p.detach()
+	if err != nil {
+		return handle{}, err
+	}
+	h.Path, h.UID, h.Ready, h.file, h.Notify = p.path, p.uid, ready, file, int(file.Fd())
+	return h, nil
+}
+
+// takeBack undoes handOver.
+func (p *process) takeBack(h handle) error {
+	if h.file == nil {
+		return nil
+	}
+	return p.attach(h.file)
 }
 
 // adopt takes a process over.
 func adopt(r *proc.Reaper, h handle) (*process, error) {
-	notify, err := proc.AdoptNotify(inheritedFile(h.Notify, "notify"), h.Path, h.UID)
-	if err != nil {
-		return nil, err
+	p := &process{name: h.Name}
+	if h.Notify >= 0 {
+		p.readiness = &readiness{path: h.Path, uid: h.UID, ready: make(chan struct{})}
+		if h.Ready {
+			close(p.ready)
+		}
+		if err := p.attach(inheritedFile(h.Notify, "notify")); err != nil {
+			return nil, err
+		}
 	}
-	p := &process{Process: r.Adopt(h.Name, h.Pid), name: h.Name, readiness: listenTo(notify, h.UID)}
+	p.Process = r.Adopt(h.Name, h.Pid)
 	p.closeAfter()
 	return p, nil
 }

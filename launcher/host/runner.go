@@ -51,12 +51,14 @@ func (h runner) Start(d launcher.Daemon) (supervisor.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	ready, err := newReadiness(filepath.Join(h.settings().RunDir, d.Name, notifyPrefix+rand.Text()[:8]), own)
-	if err != nil {
-		return nil, err
-	}
 	env := maps.Clone(d.Env)
-	env["NOTIFY_SOCKET"] = ready.notify.Path()
+	var ready *readiness
+	if d.Probe.Kind == launcher.ProbeNotify {
+		if ready, err = newReadiness(filepath.Join(h.settings().RunDir, d.Name, notifyPrefix+rand.Text()[:8]), own); err != nil {
+			return nil, err
+		}
+		env["NOTIFY_SOCKET"] = ready.path
+	}
 	user := d.User
 	if os.Geteuid() != 0 {
 		user, caps = "", nil // it can only run as we do
@@ -66,7 +68,9 @@ func (h runner) Start(d launcher.Daemon) (supervisor.Process, error) {
 		Stdout: stdout, Stderr: stderr, Listen: listen, Self: d.Self,
 	})
 	if err != nil {
-		ready.close()
+		if ready != nil {
+			ready.close()
+		}
 		return nil, err
 	}
 	started := &process{Process: p, name: name, readiness: ready}

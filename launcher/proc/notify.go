@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -66,7 +67,7 @@ func NewNotify(path string, uid, gid int) (*Notify, error) {
 func tail(name string) string { return name[max(0, len(name)-32):] }
 
 // AdoptNotify goes on with a socket of before this program was executed anew in place:
-// the file that [Notify.File] gave, and Path. It closes the file.
+// the file that [Notify.Detach] gave, and Path. It closes the file.
 func AdoptNotify(file *os.File, path string, uid int) (*Notify, error) {
 	defer file.Close()
 	conn, err := net.FilePacketConn(file)
@@ -115,10 +116,21 @@ func (n *Notify) Path() string { return n.path }
 // by Close.
 func (n *Notify) Messages() <-chan map[string]string { return n.messages }
 
-// File is a copy of the socket, to be handed to the next image of this program.
-func (n *Notify) File() (*os.File, error) { return n.conn.File() }
+// Detach ends the reading, and gives the socket away: what comes from now on waits for
+// the next reader. All that was read has been delivered when Messages is closed.
+func (n *Notify) Detach() (*os.File, error) {
+	file, err := n.conn.File()
+	if err != nil {
+		return nil, fmt.Errorf("cannot give the notify socket %s away: %w", n.path, err)
+	}
+	_ = n.conn.SetReadDeadline(time.Unix(1, 0))
+	n.done.Wait()
+	n.conn.Close()
+	close(n.messages)
+	return file, nil
+}
 
-// Close ends the reading and removes the socket.
+// Close ends the reading and removes the socket. It must not be called after Detach.
 func (n *Notify) Close() {
 	close(n.quit)
 	n.conn.Close()
@@ -135,7 +147,7 @@ func (n *Notify) read() {
 	for {
 		size, controlSize, flags, _, err := n.conn.ReadMsgUnix(message, control)
 		if err != nil {
-			return // closed
+			return // closed, or given away
 		}
 		sender, known := credentials(control[:controlSize])
 		if !known || flags&unix.MSG_TRUNC != 0 || !n.trusts(sender) {

@@ -214,26 +214,29 @@ func TestASocketIsReplacedAndHandedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	stale.Close() // leaves its file
-	old := notifyIn(t, dir, 0)
-	file, err := old.File()
+	old, err := NewNotify(filepath.Join(dir, "notify"), 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	says(t, old, "", "STATUS=early")
+	if got := await(t, old.Messages(), "the message"); got["STATUS"] != "early" {
+		t.Errorf("message %v", got)
+	}
+	file, err := old.Detach()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, open := <-old.Messages(); open {
+		t.Errorf("after it was given away: message %v", got)
+	}
+	says(t, old, "", "READY=1") // while nobody reads
 	adopted, err := AdoptNotify(file, old.Path(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer adopted.Close()
-	says(t, adopted, "", "READY=1")
-	select {
-	case got := <-adopted.Messages():
-		if got["READY"] != "1" {
-			t.Errorf("message %v", got)
-		}
-	case got := <-old.Messages(): // in this test both read
-		if got["READY"] != "1" {
-			t.Errorf("message %v", got)
-		}
+	if got := await(t, adopted.Messages(), "what was said meanwhile"); got["READY"] != "1" {
+		t.Errorf("message %v", got)
 	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"panteras/launcher"
@@ -42,11 +43,16 @@ type run struct {
 	exit    *proc.Exit
 	// ended is closed when nobody needs to ask any more whether it is ready.
 	ended chan struct{}
+	// probe is how it is asked; another goroutine reads it.
+	probe atomic.Pointer[launcher.Probe]
 	// grace is the timer of a process in leaving.
 	grace *time.Timer
 	// stopped tells that it was asked to end.
 	stopped bool
 }
+
+// askBy says how a process is asked from now on.
+func (r *run) askBy(p launcher.Probe) { r.probe.Store(&p) }
 
 // become changes the state of a daemon; the reason is for people.
 func (s *Supervisor) become(d *daemon, state launcher.State, reason string) {

@@ -100,6 +100,9 @@ func (s *Supervisor) adopt(d *daemon, next launcher.Daemon, force bool) (begun b
 	same, sameFiles := sameProcess(before, next), reflect.DeepEqual(before.Files, next.Files)
 	switch {
 	case same && sameFiles && !force:
+		if d.run != nil { // what another daemon's files make of it may differ, such as a port
+			d.run.askBy(next.Probe)
+		}
 		return false, nil
 	case d.run == nil: // it does not run, and may do so with what is new
 		d.failures = 0
@@ -111,6 +114,7 @@ func (s *Supervisor) adopt(d *daemon, next launcher.Daemon, force bool) (begun b
 			d.plan = before // the next reload tries again
 			return false, fmt.Errorf("cannot reload %s: %w", next.Name, err)
 		}
+		d.run.askBy(next.Probe)
 		return false, nil
 	case same && sameFiles: // forced, and it cannot do that
 		s.opts.Log.Info("daemon cannot read its files anew, restarting it", "daemon", next.Name)
@@ -125,5 +129,5 @@ func (s *Supervisor) adopt(d *daemon, next launcher.Daemon, force bool) (begun b
 // sameProcess tells whether only the files of two plans of a daemon may differ.
 func sameProcess(a, b launcher.Daemon) bool {
 	return slices.Equal(a.Argv, b.Argv) && maps.Equal(a.Env, b.Env) && a.User == b.User && a.NOFile == b.NOFile &&
-		slices.Equal(a.Capabilities, b.Capabilities) && slices.Equal(a.Sockets, b.Sockets)
+		slices.Equal(a.Capabilities, b.Capabilities) && slices.Equal(a.Sockets, b.Sockets) && a.Probe.Kind == b.Probe.Kind
 }

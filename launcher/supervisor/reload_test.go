@@ -51,6 +51,28 @@ func TestReloadTouchesOnlyWhatDiffers(t *testing.T) {
 	})
 }
 
+// HAPROXY_STATS_PORT is in the file that consul-template makes, so HAProxy itself goes on.
+func TestOneThatGoesOnIsAskedAsTheNewPlanSays(t *testing.T) {
+	plan := daemons(consul, haproxy)
+	bubble(t, plan, nil, func(r *rig) {
+		r.pass(time.Second)
+		r.forgetEvents()
+		r.answer("haproxy", errNotYet) // nobody is at the old address any more
+		r.next = changed(plan, func(d map[string]*launcher.Daemon) { d["haproxy"].Probe.Address = "elsewhere" })
+		if err := r.Supervisor.Reload(r.t.Context(), ""); err != nil || len(r.took()) > 0 {
+			t.Errorf("%v, %q", err, r.took())
+		}
+		r.pass(2 * unhealthyAfter * liveProbe)
+		r.want("haproxy", launcher.StateReady)
+		r.next = changed(r.next, func(d map[string]*launcher.Daemon) {
+			d["haproxy"].Probe = launcher.Probe{Kind: launcher.ProbeRunning}
+		})
+		if err := r.Supervisor.Reload(r.t.Context(), ""); err != nil || !slices.Contains(r.took(), "start haproxy") {
+			t.Errorf("another kind of probe: %v, %q", err, r.took())
+		}
+	})
+}
+
 func TestReloadStartsAndStopsWhatTheSettingsSay(t *testing.T) {
 	plan := daemons(consul, template)
 	plan.Daemons[1].Run = false

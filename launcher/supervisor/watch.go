@@ -32,8 +32,8 @@ func (s *Supervisor) watch(d *daemon, r *run) {
 		<-r.process.Gone()
 		s.post(func() { s.gone(d, r) })
 	})
-	probe := d.plan.Probe
-	switch probe.Kind {
+	r.askBy(d.plan.Probe)
+	switch d.plan.Probe.Kind {
 	case launcher.ProbeNotify:
 		s.help(func() {
 			select {
@@ -45,12 +45,12 @@ func (s *Supervisor) watch(d *daemon, r *run) {
 	case launcher.ProbeRunning:
 		s.ready(d, r)
 	default:
-		s.help(func() { s.ask(d, r, probe) })
+		s.help(func() { s.ask(d, r) })
 	}
 }
 
 // ask asks a process whether it is ready, for as long as it runs.
-func (s *Supervisor) ask(d *daemon, r *run, probe launcher.Probe) {
+func (s *Supervisor) ask(d *daemon, r *run) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	s.help(func() {
@@ -63,7 +63,7 @@ func (s *Supervisor) ask(d *daemon, r *run, probe launcher.Probe) {
 	question := func() error {
 		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
-		return s.opts.Probe(ctx, probe)
+		return s.opts.Probe(ctx, *r.probe.Load())
 	}
 	pause := firstProbe
 	failed := 0

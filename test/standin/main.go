@@ -49,11 +49,11 @@ var paths = map[string]string{
 }
 
 // expected is the environment of every daemon, and what some have beside it.
-var expected = []string{"HOME", "LANG", "PATH", "NOTIFY_SOCKET", "PANTERAS_DAEMON"}
+var expected = []string{"HOME", "LANG", "PATH", "PANTERAS_DAEMON"}
 
 var alsoExpected = map[string][]string{
 	"marathon": {"JAVA_OPTS"}, "chronos": {"JAVA_OPTS"}, "registrator": {"DOCKER_HOST", "CONSUL_HTTP_TOKEN"},
-	"consul-template": {"CONSUL_HTTP_TOKEN"},
+	"consul-template": {"CONSUL_HTTP_TOKEN", "NOTIFY_SOCKET"},
 }
 
 // timeout bounds each question.
