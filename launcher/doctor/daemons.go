@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -32,43 +31,15 @@ func (d *diagnosis) consul() {
 func (d *diagnosis) programs() {
 	const check = "programs"
 	for _, m := range d.facts.Missing {
-		p := programs[m.Daemon]
-		if strings.HasPrefix(m.Program, "/usr/share/java/") {
-			p.get = "apt-get install zookeeper"
-		}
 		level := Fail
-		if p.retired {
+		if launcher.Retired(m.Daemon) {
 			level = Warn
 		}
-		d.add(check, level, p.get, "%s is not installed, so %s does not run", m.Program, m.Daemon)
+		d.add(check, level, launcher.InstallHint(m.Daemon), "%s is not installed, so %s does not run", m.Program, m.Daemon)
 	}
 	if len(d.facts.Missing) == 0 {
 		d.ok(check, "all that this host runs are installed")
 	}
-}
-
-// program is how to get the program of a daemon.
-type program struct {
-	get     string
-	retired bool // not maintained any more
-}
-
-// programs are those of Debian 12, and where to find what it does not have.
-var programs = map[string]program{
-	"consul":          {get: "install HashiCorp's package (https://developer.hashicorp.com/consul/install), or put the program into /usr/local/bin"},
-	"consul-template": {get: "put the program of https://releases.hashicorp.com/consul-template into /usr/local/bin, or set START_CONSUL_TEMPLATE=false"},
-	"zookeeper":       {get: "apt-get install zookeeper default-jre-headless"},
-	"haproxy":         {get: "apt-get install haproxy"},
-	"keepalived":      {get: "apt-get install keepalived"},
-	"mesos-master":    {get: retire("Mesos ended with 1.11.0 (2020)", "START_MESOS_MASTER"), retired: true},
-	"mesos-agent":     {get: retire("Mesos ended with 1.11.0 (2020)", "START_MESOS_SLAVE"), retired: true},
-	"marathon":        {get: retire("Marathon ended in 2021", "START_MARATHON"), retired: true},
-	"chronos":         {get: retire("Chronos ended in 2018", "START_CHRONOS"), retired: true},
-	"registrator":     {get: retire("Registrator has had no release since 2016", "START_REGISTRATOR"), retired: true},
-}
-
-func retire(fact, setting string) string {
-	return fmt.Sprintf("set %s=false, or install a build of your own: %s, and no distribution has a package", setting, fact)
 }
 
 // docker looks for the socket, where a daemon waits for it.

@@ -24,6 +24,8 @@ type Reaper struct {
 	quit chan struct{}
 	done chan struct{}
 
+	tellLimit sync.Once // that the limit on open files is too low: it is so for all
+
 	mu        sync.Mutex
 	processes map[*Process]struct{} // that are not gone
 	strangers map[int]Exit          // reaped before Adopt could claim them; nil after the first Start

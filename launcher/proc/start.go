@@ -217,7 +217,9 @@ func (r *Reaper) limitFiles(spec Spec, pid int) {
 		err = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: want, Max: want}, nil)
 	}
 	if err != nil {
-		r.log.Warn("cannot allow as many open files as the settings say; raise the limit of panteras itself (ulimit -Hn, LimitNOFILE=, docker run --ulimit nofile=)",
-			"daemon", spec.Name, "wanted", want, "allowed", own.Max, "error", err)
+		r.tellLimit.Do(func() {
+			r.log.Warn("cannot allow daemons as many open files as the settings say; raise the limit of panteras itself (ulimit -Hn, LimitNOFILE=, docker run --ulimit nofile=)",
+				"wanted", want, "allowed", own.Max, "error", err)
+		})
 	}
 }
