@@ -248,6 +248,14 @@ func (h *Host) replan() (*launcher.Plan, error) {
 	plan := launcher.New(loaded, launcher.Facts{Host: facts, Self: h.o.Self})
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.loaded != nil && plan.Err() == nil {
+		if err := fixed(&h.loaded.Settings, &loaded.Settings); err != nil {
+			return plan, err
+		}
+		if names := late(&h.loaded.Settings, &loaded.Settings); len(names) > 0 {
+			h.o.Log.Warn("settings differ that the launcher reads only when it starts or is upgraded", "settings", names)
+		}
+	}
 	if h.loaded == nil || plan.Err() == nil {
 		h.loaded, h.plan = loaded, plan
 		if h.logs != nil {
