@@ -157,6 +157,7 @@ func (h *Host) run(ctx context.Context, left *handOver, plan *launcher.Plan, rel
 	h.stopRegister = sync.OnceFunc(func() { stop(); register.Wait() })
 	defer h.stopRegister()
 	register.Go(func() { h.registerLoop(registering) })
+	register.Go(func() { watchClock(registering, h.o.Log) })
 
 	ended := make(chan struct{})
 	go func() {
