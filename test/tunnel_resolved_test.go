@@ -13,8 +13,8 @@ import (
 )
 
 // resolved gives a host systemd-resolved with its D-Bus, in place of what the host's
-// resolv.conf named, and returns the PATH that resolvectl is in.
-func (h *host) resolved(t testing.TB, recursor string) (path string) {
+// resolv.conf named, and returns the PATH that resolvectl is in, and its process.
+func (h *host) resolved(t testing.TB, recursor string) (path string, p *lab.Process) {
 	t.Helper()
 	unpacked := lab.Built(t, "resolved")
 	h.do(t, func() {
@@ -53,15 +53,18 @@ func (h *host) resolved(t testing.TB, recursor string) (path string) {
 		put(t, bus, `<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><policy context="default">`+allow.String()+`</policy></busconfig>`)
 		lab.Program(t, "/usr/bin/dbus-daemon", lab.PanterasOptions{Args: []string{"--config-file=" + bus, "--nofork", "--nopidfile"}})
 		lab.Eventually(t, patience, "D-Bus", func() bool { _, err := os.Stat("/run/dbus/system_bus_socket"); return err == nil })
-		lab.Program(t, filepath.Join(unpacked, "lib/systemd/systemd-resolved"), lab.PanterasOptions{})
+		p = lab.Program(t, filepath.Join(unpacked, resolvedProgram), lab.PanterasOptions{})
 	})
 	path = "PATH=" + filepath.Join(unpacked, "usr/bin") + ":/usr/sbin:/usr/bin:/sbin:/bin"
 	lab.Eventually(t, patience, "systemd-resolved", func() bool {
 		_, err := h.try(t, nil, filepath.Join(unpacked, "usr/bin/resolvectl"), "status")
 		return err == nil
 	})
-	return path
+	return path, p
 }
+
+// resolvedProgram is where systemd-resolved lies among what `make tools` unpacked.
+const resolvedProgram = "lib/systemd/systemd-resolved"
 
 // With systemd-resolved the platform's names, and no others, are asked of the gateway.
 // Without, all are; either way the client file does it, unchanged, and undoes it.
@@ -78,7 +81,8 @@ func TestTunnelSetsUpNames(t *testing.T) {
 			l.client.do(t, func() { put(t, "/etc/resolv.conf", "nameserver 127.0.0.77\n") })
 			path, server := "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "127.0.0.77:53"
 			if with {
-				path, server = l.client.resolved(t, "127.0.0.77"), "127.0.0.53:53"
+				path, _ = l.client.resolved(t, "127.0.0.77")
+				server = "127.0.0.53:53"
 			}
 			file := filepath.Join(t.TempDir(), "alice.conf")
 			lab.Eventually(t, patience, "the gateway to be published", func() bool {

@@ -41,6 +41,7 @@ var commands = []func(*app) *cobra.Command{
 	newPeerCommand,
 	newGatewayCommand,
 	newDoctorCommand,
+	newResolvConfCommand,
 	newExportCommand,
 	newSettingsCommand,
 	newVersionCommand,

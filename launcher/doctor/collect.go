@@ -78,9 +78,6 @@ func resolv() Resolv {
 		r.Err = err.Error()
 	}
 	r.Servers = nameservers(string(text))
-	if info, err := os.Lstat(file); err == nil {
-		r.Link = info.Mode()&fs.ModeSymlink != 0
-	}
 	if text, err := os.ReadFile(before); err == nil {
 		r.Copy, r.Before = true, nameservers(string(text))
 	}

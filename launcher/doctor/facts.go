@@ -46,8 +46,8 @@ type Resolv struct {
 	Err string
 	// Servers are its nameserver lines, Before those of the copy.
 	Servers, Before []netip.Addr
-	// Link tells that it is a symbolic link, Copy that the copy is there.
-	Link, Copy bool
+	// Copy tells that the copy is there.
+	Copy bool
 }
 
 // Consul is what its API said.

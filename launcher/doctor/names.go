@@ -63,6 +63,9 @@ func stopFix(h Held) string {
 	return fmt.Sprintf("stop it (`systemctl status %d` names its unit, else kill %d), or set DNS_LISTEN", h.By.PID, h.By.PID)
 }
 
+// pointHere is how to ask the DNS server of this host for all names.
+const pointHere = "panteras resolvconf install"
+
 // resolvConf looks whether this host asks its own DNS server.
 func (d *diagnosis) resolvConf() {
 	if !d.runs("dns") {
@@ -70,62 +73,24 @@ func (d *diagnosis) resolvConf() {
 	}
 	const check = "resolv.conf"
 	r := d.facts.Resolv
-	address, ok := d.ownAddress()
+	address, ok := d.DNSAddress()
 	switch {
 	case !ok:
 		d.add(check, Warn, "set DNS_PORT=53, or leave resolv.conf to another server that forwards to this one",
 			"the DNS server does not listen on port 53, the only one that resolv.conf knows")
 	case r.Err != "":
-		d.add(check, Fail, fmt.Sprintf("echo 'nameserver %s' > /etc/resolv.conf", address), "%s", r.Err)
+		d.add(check, Fail, pointHere, "%s", r.Err)
 	case len(r.Servers) == 0:
-		d.add(check, Warn, d.pointHere(address), "/etc/resolv.conf names no server, so this host asks 127.0.0.1")
+		d.add(check, Warn, pointHere, "/etc/resolv.conf names no server, so this host asks 127.0.0.1")
 	case d.isOwn(r.Servers[0]) && len(r.Servers) == 1:
 		d.ok(check, "this host asks the DNS server at %s", r.Servers[0])
 	case d.isOwn(r.Servers[0]):
 		d.ok(check, "this host asks the DNS server at %s, and %s while that does not answer", r.Servers[0], join(r.Servers[1:]))
 	case r.Servers[0] == stub:
-		fix := fmt.Sprintf("mkdir -p /etc/systemd/resolved.conf.d && printf '[Resolve]\\nDNS=%s\\nDomains=~.\\n' > /etc/systemd/resolved.conf.d/panteras-dns.conf && systemctl restart systemd-resolved", address)
-		d.add(check, Warn, fix, "it names systemd-resolved (%s), which must forward to the DNS server at %s", stub, address)
+		d.add(check, Warn, pointHere, "it names systemd-resolved (%s), which must forward to the DNS server at %s", stub, address)
 	default:
-		d.add(check, Warn, d.pointHere(address), "it points elsewhere: this host asks %s, which does not know Consul's names", join(r.Servers))
+		d.add(check, Warn, pointHere, "it points elsewhere: this host asks %s, which does not know Consul's names", join(r.Servers))
 	}
-}
-
-// pointHere keeps a copy for the recursors, and then names this host.
-func (d *diagnosis) pointHere(address netip.Addr) string {
-	var steps []string
-	if !d.facts.Resolv.Copy {
-		steps = append(steps, "cp -L /etc/resolv.conf /etc/resolv.conf.orig")
-	}
-	if d.facts.Resolv.Link {
-		steps = append(steps, "rm /etc/resolv.conf")
-	}
-	return strings.Join(append(steps, fmt.Sprintf("echo 'nameserver %s' > /etc/resolv.conf", address)), " && ")
-}
-
-// ownAddress is the address of the DNS server for this host; IP, where the server
-// listens there, so that containers may use the same file.
-func (d *diagnosis) ownAddress() (netip.Addr, bool) {
-	var candidates []netip.Addr
-	for _, a := range d.DNSListen {
-		switch {
-		case a.Port() != 53:
-		case a.Addr().IsUnspecified() && d.IP.IsValid() && d.IP.Is4() == a.Addr().Is4():
-			return d.IP, true
-		case a.Addr() == netip.IPv6Unspecified():
-			candidates = append(candidates, netip.IPv6Loopback())
-		case a.Addr().IsUnspecified():
-			candidates = append(candidates, netip.AddrFrom4([4]byte{127, 0, 0, 1}))
-		case a.Addr() == d.IP:
-			return d.IP, true
-		default:
-			candidates = append(candidates, a.Addr())
-		}
-	}
-	if len(candidates) == 0 {
-		return netip.Addr{}, false
-	}
-	return candidates[0], true
 }
 
 // isOwn tells whether the DNS server listens at an address that resolv.conf names.

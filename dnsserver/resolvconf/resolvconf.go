@@ -1,0 +1,222 @@
+package resolvconf
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"panteras/internal/statefile"
+)
+
+// Host is the host as this package changes it.
+type Host struct {
+	// Record is the file that keeps what was there, in STATE_DIR.
+	Record string
+	// Run runs a command.
+	Run func(ctx context.Context, argv ...string) error
+	// Answers says why a DNS server does not answer.
+	Answers func(ctx context.Context, server netip.Addr) error
+}
+
+// Result says what was done.
+type Result struct {
+	// Manager is who writes resolv.conf, "" if nothing had to be done.
+	Manager string
+	// Paths are those that were changed.
+	Paths []string
+	// Kept are paths that somebody has changed since, and that were left alone.
+	Kept []string
+}
+
+// Install points the host at server, which must answer. If that fails half-way, or if
+// the host's resolver does not answer afterwards, everything is put back.
+func (h *Host) Install(ctx context.Context, server netip.Addr) (*Result, error) {
+	if err := h.Answers(ctx, server); err != nil {
+		return nil, fmt.Errorf("nothing was changed, because the DNS server does not answer at %s: %w; start it first (`panteras up`)", server, err)
+	}
+	before, err := h.read()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case before.Server == server && before.holds():
+		return &Result{}, nil
+	default: // of another address, or undone by somebody
+		if _, err := h.Restore(ctx, false); err != nil {
+			return nil, fmt.Errorf("what was installed before cannot be undone: %w", err)
+		}
+	}
+	f, err := gather()
+	if err != nil {
+		return nil, err
+	}
+	r := plan(f, server)
+	if len(r.Changes) == 0 {
+		return &Result{}, nil
+	}
+	for i := range r.Changes {
+		if r.Changes[i].Before, err = look(r.Changes[i].Path); err != nil {
+			return nil, err
+		}
+	}
+	content, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	if err := statefile.Create(h.Record, content); err != nil {
+		return nil, fmt.Errorf("nothing was changed, because what is there cannot be kept: %w", err)
+	}
+	if err := h.apply(ctx, r); err != nil {
+		_, undo := h.Restore(context.WithoutCancel(ctx), true)
+		return nil, errors.Join(fmt.Errorf("everything was put back: %w", err), undo)
+	}
+	result := &Result{Manager: r.Manager}
+	for _, c := range r.Changes {
+		result.Paths = append(result.Paths, c.Path)
+	}
+	return result, nil
+}
+
+// apply does what a record says, and looks whether the host resolves names then.
+func (h *Host) apply(ctx context.Context, r record) error {
+	for i, c := range r.Changes {
+		if err := c.After.put(c.Path); err != nil {
+			return err
+		}
+		if i == 0 && r.Tell != nil {
+			if err := h.Run(ctx, r.Tell...); err != nil {
+				return err
+			}
+		}
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	servers := nameservers(string(content))
+	if len(servers) == 0 {
+		return fmt.Errorf("%s names no server now", file)
+	}
+	if err := h.Answers(ctx, servers[0]); err != nil {
+		return fmt.Errorf("%s, which %s names now, does not answer: %w", servers[0], file, err)
+	}
+	return nil
+}
+
+// Restore undoes Install. A path that somebody has changed since is left as it is,
+// unless force is set. It is no error if nothing was installed.
+func (h *Host) Restore(ctx context.Context, force bool) (*Result, error) {
+	r, err := h.read()
+	if errors.Is(err, fs.ErrNotExist) {
+		return &Result{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{Manager: r.Manager}
+	var undo []change
+	for _, c := range r.Changes {
+		now, err := look(c.Path)
+		switch {
+		case err != nil:
+			return nil, err
+		case force || now.same(c.After) || now.same(c.Before):
+			undo = append(undo, c)
+			result.Paths = append(result.Paths, c.Path)
+		default:
+			result.Kept = append(result.Kept, c.Path)
+		}
+	}
+	var told error
+	for i, c := range undo {
+		if err := c.Before.put(c.Path); err != nil {
+			return nil, fmt.Errorf("cannot put %s back: %w; the record of it is kept in %s", c.Path, err, h.Record)
+		}
+		if i == 0 && r.Tell != nil && c.Path == r.Changes[0].Path {
+			told = h.Run(ctx, r.Tell...) // the files matter more
+		}
+	}
+	return result, errors.Join(told, os.Remove(h.Record))
+}
+
+// read reads the record. fs.ErrNotExist means that nothing is installed.
+func (h *Host) read() (record, error) {
+	content, err := os.ReadFile(h.Record)
+	if err != nil {
+		return record{}, err
+	}
+	var r record
+	if err := json.Unmarshal(content, &r); err != nil {
+		return record{}, fmt.Errorf("%s cannot be read: %w; put %s back by hand and remove that file", h.Record, err, file)
+	}
+	return r, nil
+}
+
+// holds tells whether everything is as it was left.
+func (r record) holds() bool {
+	for _, c := range r.Changes {
+		if now, err := look(c.Path); err != nil || !now.same(c.After) {
+			return false
+		}
+	}
+	return true
+}
+
+// gather looks at the host.
+func gather() (facts, error) {
+	var f facts
+	var err error
+	if f.now, err = look(file); err != nil {
+		return f, err
+	}
+	if f.copy, err = look(copied); err != nil {
+		return f, err
+	}
+	content, err := os.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	f.text = string(content)
+	f.nmKeeps, f.dhclient = exists(nmKeeps), exists(dhclientHooks)
+	files := []string{"/etc/systemd/resolved.conf"}
+	for _, dir := range []string{"/usr/lib", "/run", "/etc"} {
+		more, _ := filepath.Glob(dir + "/systemd/resolved.conf.d/*.conf")
+		files = append(files, more...)
+	}
+	var texts []string
+	for _, path := range files {
+		content, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return f, err
+		}
+		texts = append(texts, string(content))
+	}
+	f.global = globalServers(texts)
+	return f, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// Describe tells people what a result is.
+func (r *Result) Describe() string {
+	if r.Manager == "" {
+		return "nothing had to be changed\n"
+	}
+	var b strings.Builder
+	for _, path := range r.Paths {
+		fmt.Fprintf(&b, "changed %s\n", path)
+	}
+	for _, path := range r.Kept {
+		fmt.Fprintf(&b, "left %s alone: somebody has changed it since; --force puts it back all the same\n", path)
+	}
+	return b.String()
+}

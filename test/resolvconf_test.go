@@ -1,0 +1,255 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
+
+	"panteras/internal/lab"
+)
+
+// What a host with a resolv.conf of its own asks, and is told.
+const (
+	ownName, ownIP     = "node-1.corp.example", "10.9.0.1"
+	elsewhere, farAway = "www.example.com", "203.0.113.9"
+)
+
+// resolving is a host on which `panteras resolvconf` is tried.
+type resolving struct {
+	*host
+	state string
+	bin   string // stands for the programs of the host
+}
+
+// newResolving makes the host. Its recursor is at 127.0.0.77.
+func newResolving(t *testing.T) *resolving {
+	t.Helper()
+	r := &resolving{host: bareHost(t), state: t.TempDir(), bin: t.TempDir()}
+	// Without a link that is up, systemd-resolved asks nobody.
+	connect(t, r.host, "eth0", ownIP+"/24", bareHost(t), "eth0", "10.9.0.2/24")
+	r.recursor(t, "127.0.0.77:53", farAway)
+	return r
+}
+
+// standIn is a program of the host.
+func (r *resolving) standIn(t *testing.T, name, script string) {
+	t.Helper()
+	path := filepath.Join(r.bin, name)
+	put(t, path, "#!/bin/sh\n"+script)
+	if err := os.Chmod(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serveNames runs the DNS server.
+func (r *resolving) serveNames(t *testing.T) {
+	t.Helper()
+	r.do(t, func() {
+		lab.Panteras(t, lab.PanterasOptions{Args: []string{
+			"dns", "--ip", ownIP, "--hostname", "node-1", "--fqdn", ownName, "--dns-listen", ownIP, "--consul-dns", "127.0.0.99:8600",
+			"--metrics-listen", "off",
+		}})
+	})
+	lab.Eventually(t, patience, "the DNS server", func() bool { return r.asked(t, ownIP, ownName) == ownIP })
+}
+
+// command runs `panteras resolvconf`.
+func (r *resolving) command(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	args = append(append([]string{"resolvconf"}, args...), "--ip", ownIP, "--dns-listen", ownIP, "--state-dir", r.state)
+	return r.try(t, []string{"PATH=" + r.bin + ":/usr/sbin:/usr/bin:/sbin:/bin"}, filepath.Join(lab.Root(t), "bin", "panteras"), args...)
+}
+
+func (r *resolving) must(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := r.command(t, args...)
+	if err != nil {
+		t.Fatalf("panteras resolvconf %q: %v\n%s", args, err, out)
+	}
+	return out
+}
+
+// asked is what a server answers; "" if nothing.
+func (r *resolving) asked(t *testing.T, server, name string) string {
+	t.Helper()
+	reply, err := r.asks(t, server+":53", name, dns.TypeA)
+	if err != nil || len(reply.Answer) == 0 {
+		return ""
+	}
+	return reply.Answer[0].(*dns.A).A.String()
+}
+
+// files are what a host has at the paths that matter.
+func (r *resolving) files(t *testing.T) string {
+	t.Helper()
+	return r.run(t, "sh", "-c", `for f in /etc/resolv.conf /etc/resolv.conf.orig /etc/systemd/resolved.conf.d/panteras-dns.conf /etc/NetworkManager/conf.d/90-panteras.conf; do
+		[ -L $f ] && echo "$f -> $(readlink $f)"; [ -e $f ] && stat -L -c '%n %a' $f && cat $f; done; true`)
+}
+
+// resolves fails the test unless the first server of resolv.conf knows our name and
+// others.
+func (r *resolving) resolves(t *testing.T, server string) {
+	t.Helper()
+	lab.Eventually(t, patience, "our name and others at "+server, func() bool {
+		return r.asked(t, server, ownName) == ownIP && r.asked(t, server, elsewhere) == farAway
+	})
+}
+
+const plainConf = "# the company's\nnameserver 127.0.0.77\nsearch corp.example\noptions timeout:2\n"
+
+func TestResolvConfOfAPlainFile(t *testing.T) {
+	r := newResolving(t)
+	r.do(t, func() { put(t, "/etc/resolv.conf", plainConf) })
+	before := r.files(t)
+	out, err := r.command(t, "install")
+	if err == nil || !strings.Contains(out, "nothing was changed") || r.files(t) != before {
+		t.Errorf("without a DNS server: %v: %s\n%s", err, out, r.files(t))
+	}
+	r.serveNames(t)
+	r.must(t, "install")
+	wantText(t, "resolv.conf", r.files(t), "\nnameserver "+ownIP+"\n", "search corp.example\n", "options timeout:2\n", "/etc/resolv.conf.orig")
+	r.resolves(t, ownIP)
+	after := r.files(t)
+	if out := r.must(t, "install"); !strings.Contains(out, "nothing had to be changed") || r.files(t) != after {
+		t.Errorf("the second time: %s\n%s", out, r.files(t))
+	}
+	r.must(t, "restore")
+	if got := r.files(t); got != before {
+		t.Errorf("restored:\n%s\nwant:\n%s", got, before)
+	}
+	if out := r.must(t, "restore"); !strings.Contains(out, "nothing had to be changed") || r.files(t) != before {
+		t.Errorf("restored twice: %s", out)
+	}
+	r.must(t, "install") // and what somebody changes then is left alone
+	r.do(t, func() { put(t, "/etc/resolv.conf", "nameserver 127.0.0.78\n") })
+	if out := r.must(t, "restore"); !strings.Contains(out, "left /etc/resolv.conf alone") {
+		t.Errorf("restored over a change: %s", out)
+	}
+	wantText(t, "resolv.conf", r.files(t), "nameserver 127.0.0.78\n")
+}
+
+func TestResolvConfOfALink(t *testing.T) {
+	r := newResolving(t)
+	r.do(t, func() {
+		if err := os.MkdirAll("/run/resolvconf", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		put(t, "/run/resolvconf/resolv.conf", "nameserver 127.0.0.78\n")
+		if err := os.Remove("/etc/resolv.conf"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("../run/resolvconf/resolv.conf", "/etc/resolv.conf"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	before := r.files(t)
+	r.serveNames(t)
+	r.must(t, "install")
+	r.do(t, func() { put(t, "/run/resolvconf/resolv.conf", "nameserver 127.0.0.77\n") }) // as a DHCP client does
+	r.resolves(t, ownIP)
+	r.must(t, "restore")
+	if got := r.files(t); got != strings.ReplaceAll(before, "127.0.0.78", "127.0.0.77") {
+		t.Errorf("restored:\n%s\nwant:\n%s", got, before)
+	}
+}
+
+// A container engine mounts the file: it can be written to, not replaced.
+func TestResolvConfThatIsMounted(t *testing.T) {
+	r := newResolving(t)
+	r.do(t, func() {
+		put(t, "/etc/resolv.conf", plainConf)
+		if err := unix.Mount("/etc/resolv.conf", "/etc/resolv.conf", "", unix.MS_BIND, ""); err != nil {
+			t.Fatal(err)
+		}
+	})
+	before := r.files(t)
+	r.serveNames(t)
+	r.must(t, "install")
+	r.resolves(t, ownIP)
+	r.must(t, "restore")
+	if got := r.files(t); got != before {
+		t.Errorf("restored:\n%s\nwant:\n%s", got, before)
+	}
+}
+
+// NetworkManager is a stand-in, which writes as the real one does unless it is told to
+// leave the file alone.
+func TestResolvConfOfNetworkManager(t *testing.T) {
+	r := newResolving(t)
+	const generated = "# Generated by NetworkManager\nnameserver 127.0.0.77\n"
+	r.do(t, func() {
+		put(t, "/etc/resolv.conf", generated)
+		if err := os.MkdirAll("/run/NetworkManager", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		put(t, "/run/NetworkManager/resolv.conf", generated)
+	})
+	r.standIn(t, "nmcli", `[ "$*" = "general reload" ] || exit 2
+grep -q '^rc-manager=unmanaged$' /etc/NetworkManager/conf.d/90-panteras.conf 2>/dev/null || cp /run/NetworkManager/resolv.conf /etc/resolv.conf
+`)
+	before := r.files(t)
+	r.serveNames(t)
+	r.must(t, "install")
+	wantText(t, "the files", r.files(t), "/etc/resolv.conf.orig -> /run/NetworkManager/resolv.conf")
+	r.try(t, nil, filepath.Join(r.bin, "nmcli"), "general", "reload")
+	r.resolves(t, ownIP)
+	r.must(t, "restore")
+	if got := r.files(t); got != before {
+		t.Errorf("restored:\n%s\nwant:\n%s", got, before)
+	}
+
+	r.standIn(t, "nmcli", "echo it is not running >&2; exit 8\n")
+	if out, err := r.command(t, "install"); err == nil || !strings.Contains(out, "everything was put back") || !strings.Contains(out, "it is not running") || r.files(t) != before {
+		t.Errorf("NetworkManager does not listen: %v: %s\n%s", err, out, r.files(t))
+	}
+	r.standIn(t, "nmcli", "kill -9 $PPID\n") // in the midst of it
+	if _, err := r.command(t, "install"); err == nil {
+		t.Error("it was not killed")
+	}
+	r.standIn(t, "nmcli", "exit 0\n")
+	r.must(t, "restore")
+	if got := r.files(t); got != before {
+		t.Errorf("restored after kill -9:\n%s\nwant:\n%s", got, before)
+	}
+}
+
+// systemd-resolved is real; it is started anew by a stand-in of systemctl.
+func TestResolvConfOfSystemdResolved(t *testing.T) {
+	r := newResolving(t)
+	_, process := r.resolved(t, "127.0.0.77")
+	pidFile := filepath.Join(r.bin, "pid")
+	put(t, pidFile, strconv.Itoa(process.Pid()))
+	r.standIn(t, "systemctl", fmt.Sprintf(`[ "$*" = "restart systemd-resolved" ] || exit 2
+old=$(cat %s)
+kill $old
+while kill -0 $old 2>/dev/null; do sleep 0.05; done
+setsid %s >/dev/null 2>&1 </dev/null &
+echo $! >%[1]s
+`, pidFile, filepath.Join(lab.Root(t), "bin", "resolved", resolvedProgram)))
+	t.Cleanup(func() {
+		text, err := os.ReadFile(pidFile)
+		if err != nil {
+			t.Error(err)
+		}
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && pid != process.Pid() {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+	})
+	before := r.files(t)
+	r.serveNames(t)
+	lab.Eventually(t, patience, "systemd-resolved's own recursor", func() bool { return r.asked(t, "127.0.0.53", ownName) == farAway })
+	r.must(t, "install")
+	r.resolves(t, "127.0.0.53")
+	r.must(t, "restore")
+	if got := r.files(t); got != before {
+		t.Errorf("restored:\n%s\nwant:\n%s", got, before)
+	}
+	lab.Eventually(t, patience, "the recursor by systemd-resolved", func() bool { return r.asked(t, "127.0.0.53", ownName) == farAway })
+}
