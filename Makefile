@@ -16,7 +16,7 @@ endif
 LINT := go tool -modfile=tools/lint/go.mod
 
 # Files that may hold scripts of ours, for shellcheck.
-SCRIPTS := .ci/run $(wildcard tools/*.sh)
+SCRIPTS := .ci/run $(wildcard tools/*.sh tools/dist/*.sh)
 
 export FUZZTIME ?= 10s
 
@@ -83,6 +83,10 @@ bench: go tools build ## run the benchmarks
 .PHONY: fuzz
 fuzz: go ## run each fuzz target for FUZZTIME
 	@tools/fuzz.sh
+
+.PHONY: dist
+dist: go ## make what is released: tar files, Debian packages, bills of materials, checksums
+	@VERSION=$(VERSION) tools/dist.sh
 
 .PHONY: up
 up: ## bring this host up: Consul, DNS and what else is installed
