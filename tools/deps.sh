@@ -43,6 +43,7 @@ table() {
 		bench sshuttle               sshuttle
 		bench sshd                   openssh-server
 		bench ssh                    openssh-client
+		bench wrk                    wrk
 	END
 }
 
