@@ -1,0 +1,92 @@
+package balancer
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"panteras/configs/haproxy"
+)
+
+// BenchmarkReloads reloads 20 times while clients that never try again ask without pause,
+// and counts what they lose.
+func BenchmarkReloads(b *testing.B) {
+	web1 := serve(b, "web", "web", http.HandlerFunc(echo), "haproxy")
+	r := startedRig(b, web1)
+	var sent, lost int64
+	generation := 0
+	for b.Loop() {
+		l := r.load("web.service.consul")
+		for range 20 {
+			other := *web1
+			other.Service = fmt.Sprintf("other%d", generation)
+			generation++
+			if result := r.apply(web1, &other); !result.Reloaded {
+				b.Fatal("a reload was none")
+			}
+		}
+		l.stop()
+		l.all.Wait()
+		sent, lost = sent+l.sent.Load(), lost+l.lost.Load()
+	}
+	b.ReportMetric(float64(sent)/float64(b.N), "requests")
+	b.ReportMetric(float64(lost)/float64(b.N), "lost")
+	b.ReportMetric(float64(r.reloads.Load())/float64(b.N), "reloads")
+}
+
+// BenchmarkScale goes from 2 to 20 instances and back to 2 under the same load, and counts
+// reloads and what is lost.
+func BenchmarkScale(b *testing.B) {
+	var all []*haproxy.Instance
+	for i := range 20 {
+		all = append(all, serve(b, "web", fmt.Sprintf("i%d", i), http.HandlerFunc(echo), "haproxy"))
+	}
+	r := startedRig(b, all[:2]...)
+	var sent, lost int64
+	for b.Loop() {
+		l := r.load("web.service.consul")
+		r.apply(all...)
+		r.apply(all[:2]...)
+		l.stop()
+		l.all.Wait()
+		sent, lost = sent+l.sent.Load(), lost+l.lost.Load()
+	}
+	b.ReportMetric(float64(sent)/float64(b.N), "requests")
+	b.ReportMetric(float64(lost)/float64(b.N), "lost")
+	b.ReportMetric(float64(r.reloads.Load())/float64(b.N), "reloads")
+}
+
+// BenchmarkApply brings changes into effect on a host with many services: one more
+// service, for which HAProxy reloads, and one more instance, for which it does not.
+func BenchmarkApply(b *testing.B) {
+	for _, size := range benchSizes {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			web1 := serve(b, "web", "web", http.HandlerFunc(echo), "haproxy")
+			r := startedRig(b, services(web1, size)...)
+			var reload, change time.Duration
+			generation := size
+			for b.Loop() {
+				generation++
+				list := services(web1, size)
+				fresh := *web1
+				fresh.Service = fmt.Sprintf("fresh-%d", generation)
+				began := time.Now()
+				if result := r.apply(append(list, &fresh)...); !result.Reloaded {
+					b.Fatal("a new service came without a reload")
+				}
+				reload += time.Since(began)
+				more := fresh
+				more.Port++
+				began = time.Now()
+				if result := r.apply(append(list, &fresh, &more)...); result.Reloaded {
+					b.Fatal("a new instance came with a reload")
+				}
+				change += time.Since(began)
+			}
+			b.ReportMetric(float64(reload.Milliseconds())/float64(b.N), "ms-with-reload")
+			b.ReportMetric(float64(change.Milliseconds())/float64(b.N), "ms-without")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
