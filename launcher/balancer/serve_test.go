@@ -332,3 +332,23 @@ func TestRefusedConfigurations(t *testing.T) {
 		t.Errorf("afterwards: %d %s", code, body)
 	}
 }
+
+// TestStoppedMeanwhile: where HAProxy ends while a snapshot is applied, the configuration
+// is for its next start.
+func TestStoppedMeanwhile(t *testing.T) {
+	t.Parallel()
+	a := web(t, "web", "a", "haproxy")
+	r := startedRig(t, a)
+	reloader := r.Reloader
+	r.Reloader = ReloadFunc(func(ctx ctxType) error {
+		r.haproxy.Stop(t)
+		return reloader.Reload(ctx)
+	})
+	if result := r.apply(a, web(t, "new", "new", "haproxy")); result.Running {
+		t.Errorf("%+v", result)
+	}
+	r.startHAProxy()
+	if code, body := r.get("new.service.consul", "/"); code != 200 || body != "new" {
+		t.Errorf("the new service: %d %s", code, body)
+	}
+}
