@@ -44,7 +44,8 @@ func (b *builder) snapshotFiles() []File {
 		Source: source, Destination: snapshot, Perms: "0600",
 		Command:        []string{b.facts.Self, "haproxy", "apply", "--lenient", "--restricted", dir, snapshot},
 		CommandTimeout: "90s",
-		Wait:           waitText{Min: "1s", Max: "5s"},
+		// An instance that fails must be gone within 3 s, however much else changes.
+		Wait: waitText{Min: "1s", Max: "1500ms"},
 	}}}
 	content, _ := json.MarshalIndent(text, "", "  ") // texts only
 	return []File{

@@ -108,6 +108,50 @@ func TestUpBalances(t *testing.T) {
 		t.Error("instances that come and go made HAProxy reload")
 	}
 
+	// An instance that fails leaves while another service changes all the time; so does
+	// the last one.
+	register("third", 31004)
+	for _, port := range []int{31001, 31002} {
+		body := jsonOf(t, map[string]any{
+			"ID": fmt.Sprint("web-", port), "Name": "web", "Address": "10.7.0.1", "Port": port, "Tags": []string{"haproxy"},
+			"Check": map[string]any{"TTL": "1h", "Status": "passing"},
+		})
+		httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/register", body)
+	}
+	serves("with checks", "web.service.consul", "/", "one", "two")
+	leaves := func(port int, text, rest string) {
+		t.Helper()
+		httpDo("PUT", "10.7.0.1:8500", fmt.Sprint("/v1/agent/check/fail/service:web-", port), "")
+		began, churned := time.Now(), 0
+		for gone := 0; gone < 10; churned++ {
+			if churned%2 == 0 {
+				register("third", 31003)
+			} else {
+				httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/third-31003", "")
+			}
+			switch got := fetch("web.service.consul", "/"); {
+			case got == text:
+				gone = 0
+			case got == rest:
+				gone++
+			}
+			if time.Since(began) > patience {
+				t.Fatalf("%s is still served", text)
+			}
+		}
+		took := time.Since(began)
+		t.Logf("a failing instance left %v after its check, while there were %d changes", took, churned)
+		if took > 2*3*time.Second { // 3 s, and room for a machine that does much else
+			t.Errorf("a failing instance left only %v after its check", took)
+		}
+	}
+	leaves(31001, "one", "two")
+	leaves(31002, "two", "503")
+	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/third-31003", "")
+	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/third-31004", "")
+	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/web-31002", "")
+	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/web-31001", "")
+
 	// The status tells what is served, and what is not.
 	register("web", 31001, "haproxy_route=/$(id)")
 	var status struct{ Balancer haproxy.Report }
