@@ -111,6 +111,9 @@ func (r *resolution) checkConsul() {
 	if len(r.ConsulDNS) == 0 && !r.bad["CONSUL_DNS"] {
 		r.problemf("CONSUL_DNS", "CONSUL_DNS cannot be derived, because no interface with a default route shows this host's address; set IP (%s) or CONSUL_DNS", r.host.candidateText())
 	}
+	if r.DNSMode == DNSModeLB && r.ConsulHTTPAddr == "" {
+		r.findf("DNS_MODE", "asks Consul's API, whose address is not known; set CONSUL_HTTP_ADDR or IP")
+	}
 	if r.DNSMode != DNSModeLegacy {
 		return
 	}

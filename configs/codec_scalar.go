@@ -66,16 +66,7 @@ func choice(words ...string) codec[string] {
 	}
 }
 
-var dnsMode = codec[string]{
-	name: "direct|legacy",
-	parse: func(text string) (string, error) {
-		if strings.EqualFold(text, "lb") {
-			return "", errors.New("is not available in this version; valid values are direct and legacy")
-		}
-		return choice(DNSModeDirect, DNSModeLegacy).parse(text)
-	},
-	format: plain,
-}
+var dnsMode = choice(DNSModeDirect, DNSModeLB, DNSModeLegacy)
 
 var logLevel = codec[slog.Level]{
 	name: "debug|info|warn|error",

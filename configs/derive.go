@@ -80,7 +80,7 @@ func deriveConsulHTTPAddr(r *resolution) {
 }
 
 // applyOptOut honours the blank DNSMASQ_ADDRESS by which PanteraS users switched
-// off the wildcard that DNS_MODE=legacy stands for.
+// off the wildcard that DNS_MODE=legacy and DNS_MODE=lb stand for.
 func (r *resolution) applyOptOut() {
 	g, ok := r.given["DNSMASQ_ADDRESS"]
 	if !ok {

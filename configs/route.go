@@ -31,3 +31,28 @@ func (s *Settings) RouteOf(name string) string {
 	}
 	return says
 }
+
+// ServiceOf says which service of Consul's a name is of, and which data centre it names
+// ("" for none): <service>.service[.<dc>] under CONSUL_DOMAIN or consul, or <service>
+// under HAPROXY_ADD_DOMAIN. Other names are of none.
+func (s *Settings) ServiceOf(name string) (service, dc string, ok bool) {
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	longest := ""
+	for _, domain := range []string{"consul", s.ConsulDomain, s.HAProxyAddDomain} {
+		if domain != "" && isUnder(name, domain) && len(domain) > len(longest) {
+			longest = domain
+		}
+	}
+	rest, below := strings.CutSuffix(name, "."+longest)
+	if longest == "" || !below {
+		return "", "", false
+	}
+	labels := strings.Split(rest, ".")
+	if longest == s.HAProxyAddDomain {
+		return labels[0], "", len(labels) == 1
+	}
+	if len(labels) < 2 || len(labels) > 3 || labels[1] != "service" {
+		return "", "", false
+	}
+	return labels[0], strings.Join(labels[2:], ""), true
+}

@@ -24,3 +24,31 @@ func TestRouteOf(t *testing.T) {
 		}
 	}
 }
+
+func TestServiceOf(t *testing.T) {
+	t.Parallel()
+	s := &Settings{ConsulDomain: "prod.acme.example", HAProxyAddDomain: "acme.example"}
+	for name, want := range map[string]string{
+		"Web.service.consul.":               "web",
+		"web.service.dc1.consul":            "web in dc1",
+		"web.service.prod.acme.example":     "web",
+		"web.service.dc1.prod.acme.example": "web in dc1",
+		"web.acme.example":                  "web",
+		"x.web.acme.example":                "",
+		"acme.example":                      "",
+		"consul":                            "",
+		"service.consul":                    "",
+		"web.node.consul":                   "",
+		"a.web.service.consul":              "",
+		"web.service.a.dc1.consul":          "",
+		"web.service.example":               "",
+	} {
+		got, dc, ok := s.ServiceOf(name)
+		if dc != "" {
+			got += " in " + dc
+		}
+		if ok != (want != "") || ok && got != want {
+			t.Errorf("%s: %q %v, not %q", name, got, ok, want)
+		}
+	}
+}

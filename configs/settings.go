@@ -9,6 +9,9 @@ import (
 const (
 	// DNSModeDirect answers service names with Consul's answer as it is.
 	DNSModeDirect = "direct"
+	// DNSModeLB answers A and AAAA questions for services behind HAProxy with the
+	// HAProxy that should take the request, and all else with Consul's answer.
+	DNSModeLB = "lb"
 	// DNSModeLegacy answers A questions under the Consul domain with CONSUL_IP,
 	// as PanteraS's dnsmasq did.
 	DNSModeLegacy = "legacy"
@@ -59,7 +62,7 @@ type Settings struct {
 	// DNSListenSet tells that an operator gave DNS_LISTEN, so that every
 	// address in it is wanted and none may be left out quietly.
 	DNSListenSet bool
-	// DNSMode is DNSModeDirect or DNSModeLegacy.
+	// DNSMode is DNSModeDirect, DNSModeLB or DNSModeLegacy.
 	DNSMode string
 	// DNSUpstreams are the recursors; nil means to follow resolv.conf.
 	DNSUpstreams []netip.AddrPort

@@ -45,7 +45,7 @@ type DaemonSettings struct {
 
 	// KeepalivedVIP is the zero Addr when there is none.
 	KeepalivedVIP netip.Addr
-	// KeepalivedPeers are the hosts that share it; nil is whoever hears multicast.
+	// KeepalivedPeers are the hosts that share it; nil is those that Consul knows.
 	KeepalivedPeers []netip.Addr
 
 	// HAProxyHTTPPort and HAProxyStatsPort are the ports of HTTP services and of the

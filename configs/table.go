@@ -95,7 +95,7 @@ var commonRows = []Setting{
 	},
 	{
 		Name: "DNS_MODE", Default: DNSModeDirect,
-		Help:  "How service names are answered. direct: Consul's answer as it is. legacy: `CONSUL_IP` for every A question, as PanteraS's dnsmasq did.",
+		Help:  "How service names are answered. direct: Consul's answer as it is. lb: the HAProxy that serves them. legacy: `CONSUL_IP` for every A question, as PanteraS's dnsmasq did.",
 		value: in(func(s *Settings) *string { return &s.DNSMode }, dnsMode),
 	},
 	{
@@ -144,7 +144,6 @@ var commonRows = []Setting{
 	},
 	{
 		Name: "CONSUL_HTTP_ADDR", Default: "`CONSUL_IP` at port 8500",
-		Group:  GroupTunnel,
 		Help:   "Consul's API: host:port, http://host:port, https://host:port or unix:///path.",
 		value:  in(func(s *Settings) *string { return &s.ConsulHTTPAddr }, consulAPI),
 		derive: deriveConsulHTTPAddr,
@@ -156,7 +155,6 @@ var commonRows = []Setting{
 	},
 	{
 		Name:  "CONSUL_HTTP_TOKEN_FILE",
-		Group: GroupTunnel,
 		Help:  "A file that holds the ACL token; it beats `CONSUL_HTTP_TOKEN`.",
 		value: in(func(s *Settings) *string { return &s.ConsulHTTPTokenFile }, filePath),
 	},
@@ -197,5 +195,5 @@ var commonRows = []Setting{
 
 // consulTLS is a row about TLS to Consul's API, named as Consul's own tools name it.
 func consulTLS(suffix, byDefault, help string, v value) Setting {
-	return Setting{Name: "CONSUL_" + suffix, Default: byDefault, Group: GroupTunnel, Help: help, value: v}
+	return Setting{Name: "CONSUL_" + suffix, Default: byDefault, Help: help, value: v}
 }

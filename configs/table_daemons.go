@@ -84,7 +84,7 @@ func daemonRows() []Setting {
 		},
 		{
 			Name:  "KEEPALIVED_PEERS",
-			Help:  "The addresses of all hosts that share `KEEPALIVED_VIP`: a comma list, the same on each. Unless set they find each other by multicast.",
+			Help:  "The addresses of all hosts that share `KEEPALIVED_VIP`: a comma list, the same on each. Unless set they are the hosts that Consul knows with the same `KEEPALIVED_VIP`.",
 			value: in(func(s *Settings) *[]netip.Addr { return &s.KeepalivedPeers }, addresses),
 		},
 		{

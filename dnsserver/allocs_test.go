@@ -3,9 +3,13 @@
 package dnsserver
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"panteras/dnsserver/lb"
+	"panteras/dnsserver/wire"
 )
 
 // The forward path must not allocate: garbage collection would show in the latency of every query.
@@ -75,4 +79,33 @@ func TestGatherAllocs(t *testing.T) {
 		t.Error("a query got no answer")
 	}
 	f.r.idle()
+}
+
+// Neither does an answer that names the HAProxies (DNS_MODE=lb).
+func TestBalancedAllocs(t *testing.T) {
+	r := newRig(t, nil)
+	snap := *r.srv.cfg.Load()
+	snap.lb = newBalanced(lb.NewView([]string{"web"}, nil, netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("10.0.0.8")), snap.settings, snap.own)
+	r.w.adopt(&snap)
+	m := new(dns.Msg).SetQuestion("web.service.consul.", dns.TypeA)
+	query, err := m.SetEdns0(1232, false).Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fold [wire.MaxName]byte
+	var q wire.Query
+	out := make([]byte, 0, 1232)
+	if n := testing.AllocsPerRun(40, func() {
+		for range 50 {
+			if wire.Parse(query, &q) != wire.OK {
+				t.Fatal("not parsed")
+			}
+			d := snap.decide(&q, q.Fold(fold[:], query))
+			if d.act != actBalancer || len(snap.appendBalancers(out, query, &q, &d, 1232)) == 0 {
+				t.Fatal("no answer")
+			}
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations in 50 queries", n)
+	}
 }

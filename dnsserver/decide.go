@@ -23,27 +23,30 @@ type snapshot struct {
 	peers   []netip.Prefix // the tunnel's networks, if this host is a gateway
 	udpSize int
 	legacy  netip.Addr // DNS_MODE=legacy: what A (or AAAA) under the Consul domain is
+	lb      *balanced  // DNS_MODE=lb
 }
 
 type action uint8
 
 const (
-	actForward action = iota
-	actError          // answer with an rcode only
-	actLocal          // answer with records of ours
-	actDrop           // a probe of ours came back
+	actForward  action = iota
+	actError           // answer with an rcode only
+	actLocal           // answer with records of ours
+	actBalancer        // answer with the addresses of HAProxy (DNS_MODE=lb)
+	actDrop            // a probe of ours came back
 )
 
 // localAnswer says what an actLocal decision answers with.
 type localAnswer uint8
 
 const (
-	localHost     localAnswer = iota // the names of this host and of /etc/hosts
-	localEmpty                       // a zone that exists empty
-	localLoopback                    // localhost
-	localMinimal                     // ANY (RFC 8482)
-	localNoDS                        // NODATA: a routed zone is unsigned
-	localAddress                     // DNS_MODE=legacy
+	localHost      localAnswer = iota // the names of this host and of /etc/hosts
+	localEmpty                        // a zone that exists empty
+	localLoopback                     // localhost
+	localMinimal                      // ANY (RFC 8482)
+	localNoDS                         // NODATA: a routed zone is unsigned
+	localAddress                      // DNS_MODE=legacy
+	localNoAddress                    // NODATA: HAProxy has none of the family (DNS_MODE=lb)
 )
 
 type decision struct {
@@ -56,6 +59,7 @@ type decision struct {
 	local localAnswer
 	host  *localName
 	entry *route.Entry
+	addrs []netip.Addr
 }
 
 // allowed says whether the client may ask: DNS_ALLOW, and the host itself always.
@@ -103,6 +107,9 @@ func (s *snapshot) decide(q *wire.Query, name []byte) decision {
 	}
 	if q.Type == wire.TypeANY {
 		return decision{act: actLocal, kind: e.Kind, local: localMinimal}
+	}
+	if s.lb != nil && s.lb.takes(q, name, e) {
+		return s.lb.answer(q.Type, e.Kind)
 	}
 	switch e.Kind {
 	case route.Loopback:

@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"panteras/configs"
+	"panteras/dnsserver/lb"
 	"panteras/dnsserver/wire"
 )
 
@@ -49,8 +51,10 @@ func verdict(t testing.TB, s *snapshot, name string, typ, class uint16) string {
 		return dns.RcodeToString[d.rcode]
 	case actDrop:
 		return "dropped"
+	case actBalancer:
+		return fmt.Sprint(d.kind, " balancers: ", d.addrs)
 	case actLocal:
-		return [...]string{localHost: "host", localEmpty: "empty", localLoopback: "loopback", localMinimal: "minimal", localNoDS: "no DS", localAddress: "address"}[d.local]
+		return [...]string{localHost: "host", localEmpty: "empty", localLoopback: "loopback", localMinimal: "minimal", localNoDS: "no DS", localAddress: "address", localNoAddress: "no address"}[d.local]
 	}
 	var stages []string
 	for _, st := range d.tgt.stages {
@@ -164,6 +168,64 @@ func TestConsulsNamesNeverGoToARecursor(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// With DNS_MODE=lb names of services behind HAProxy lead to HAProxy, in every form that it serves; all else is as in direct.
+func TestDecideBalanced(t *testing.T) {
+	t.Parallel()
+	view := lb.NewView([]string{"web", "My_Service"}, []string{"dc1", "dc2"}, netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("10.0.0.8"), netip.MustParseAddr("fd00::8"))
+	own := lb.NewView([]string{"web"}, []string{"dc1"}, netip.MustParseAddr("10.0.0.7"), netip.MustParseAddr("192.0.2.10"))
+	nobody := lb.NewView([]string{"web"}, []string{"dc1"})
+	domain := func(s *configs.Settings) { s.ConsulDomain = "prod.acme.example" }
+	const consul = "consul: %s@192.0.2.53:8600"
+	for _, test := range []struct {
+		name     string
+		typ      uint16
+		settings func(s *configs.Settings)
+		view     *lb.View
+		want     string
+	}{
+		{"web.service.consul.", dns.TypeA, nil, view, "consul balancers: [10.0.0.7 10.0.0.8]"},
+		{"web.service.consul.", dns.TypeAAAA, nil, view, "consul balancers: [fd00::8]"},
+		{"Web.SERVICE.consul.", dns.TypeA, nil, view, "consul balancers: [10.0.0.7 10.0.0.8]"},
+		{"my_service.service.dc2.consul.", dns.TypeA, nil, view, "consul balancers: [10.0.0.7 10.0.0.8]"},
+		{"web.acme.test.", dns.TypeA, nil, view, "added balancers: [10.0.0.7 10.0.0.8]"},
+		{"web.service.prod.acme.example.", dns.TypeA, domain, view, "consul balancers: [10.0.0.7 10.0.0.8]"},
+		{"web.service.dc1.consul.", dns.TypeA, domain, view, "consul balancers: [10.0.0.7 10.0.0.8]"},
+
+		{"web.service.consul.", dns.TypeA, nil, own, "consul balancers: [192.0.2.10]"},
+		{"web.service.consul.", dns.TypeAAAA, nil, own, "no address"},
+		{"web.service.consul.", dns.TypeANY, nil, own, "minimal"},
+
+		{"web.service.consul.", dns.TypeSRV, nil, view, consul},
+		{"web.service.consul.", dns.TypeTXT, nil, view, consul},
+		{"other.service.consul.", dns.TypeA, nil, view, consul},
+		{"web.service.dc3.consul.", dns.TypeA, nil, view, consul},
+		{"web.service.a.dc1.consul.", dns.TypeA, nil, view, consul},
+		{"tag.web.service.consul.", dns.TypeA, nil, view, consul},
+		{"web.node.consul.", dns.TypeA, nil, view, consul},
+		{"web.services.consul.", dns.TypeA, nil, view, consul},
+		{"web.consul.", dns.TypeA, nil, view, consul},
+		{"service.consul.", dns.TypeA, nil, view, consul},
+		{"consul.", dns.TypeA, nil, view, consul},
+		{"other.acme.test.", dns.TypeA, nil, view, "added: other.service.consul.@192.0.2.53:8600, then other.acme.test.@192.0.2.54:53"},
+		{"x.web.acme.test.", dns.TypeA, nil, view, "recursor: x.web.acme.test.@192.0.2.54:53"},
+		{"web.service.example.", dns.TypeA, nil, view, "recursor: web.service.example.@192.0.2.54:53"},
+		{"web.service.consul.", dns.TypeA, nil, nobody, consul},
+		{"web.service.consul.", dns.TypeA, nil, nil, consul},
+	} {
+		snap := *snapshotFor(t, test.settings)
+		snap.lb = newBalanced(test.view, snap.settings, snap.own)
+		want := strings.ReplaceAll(test.want, "%s", test.name)
+		if got := verdict(t, &snap, test.name, test.typ, dns.ClassINET); got != want {
+			t.Errorf("%s %s: %s, want %s", test.name, dns.TypeToString[test.typ], got, want)
+		}
+	}
+	snap := *snapshotFor(t, nil)
+	snap.lb = newBalanced(view, snap.settings, snap.own)
+	if got := verdict(t, &snap, "web.service.consul.", dns.TypeA, dns.ClassHESIOD); !strings.HasPrefix(got, "consul: ") {
+		t.Errorf("class HS: %s", got)
 	}
 }
 

@@ -41,6 +41,8 @@ func (s *snapshot) answerLocal(pkt []byte, q *wire.Query, name []byte, d *decisi
 		m.Ns = []dns.RR{consulLikeSOA(d.entry.Suffix)}
 	case localAddress:
 		addRecords(m, owner, addressType(s.legacy), []netip.Addr{s.legacy})
+	case localNoAddress:
+		addRecords(m, owner, q.Type, nil)
 	}
 	if q.HasOPT() {
 		m.SetEdns0(uint16(s.udpSize), q.DO)

@@ -26,6 +26,9 @@ var (
 	descLoop      = desc("upstream_loop", "1 if queries to the upstream came back here; it is not used then.", "upstream", "role")
 	descUpLatency = desc("upstream_latency_seconds", "Smoothed time to answer.", "upstream", "role")
 	descEvents    = desc("upstream_events_total", "Answers, timeouts, mismatched answers and unreachable errors.", "upstream", "role", "event")
+	descServices  = desc("lb_services", "Services whose names lead to HAProxy (DNS_MODE=lb).")
+	descBalancers = desc("lb_balancers", "Hosts whose HAProxy is well (DNS_MODE=lb).")
+	descLearning  = desc("lb_up", "1 if Consul tells of changes, 0 if what it said last stays in use (DNS_MODE=lb).")
 )
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -36,7 +39,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 func (s *Server) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descQueries, descLatency, descInFlight, descShared, descDropped, descTrimmed, descTruncated,
-		descFull, descToTCP, descUp, descLoop, descUpLatency, descEvents,
+		descFull, descToTCP, descUp, descLoop, descUpLatency, descEvents, descServices, descBalancers, descLearning,
 	} {
 		ch <- d
 	}
@@ -77,6 +80,21 @@ func (s *Server) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(descInFlight, prometheus.GaugeValue, float64(n), transport(t).String())
 	}
 	s.collectUpstreams(ch)
+	s.collectBalanced(ch)
+}
+
+func (s *Server) collectBalanced(ch chan<- prometheus.Metric) {
+	s.mu.Lock()
+	view, learning := s.view, s.learning
+	s.mu.Unlock()
+	if learning == nil {
+		return
+	}
+	for d, v := range map[*prometheus.Desc]float64{
+		descServices: float64(view.Services()), descBalancers: float64(len(view.Balancers())), descLearning: oneIf(learning.learner.Up()),
+	} {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
+	}
 }
 
 func (s *Server) collectLatency(ch chan<- prometheus.Metric, all []*stats, k route.Kind, same []route.Kind) {

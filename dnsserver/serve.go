@@ -49,6 +49,9 @@ func (w *worker) serve(ls *listenSocket, pkt []byte) {
 	case actError:
 		w.logQuery(client, pkt, q, d.kind, d.rcode, 0)
 		w.answer(ls, wire.AppendError(w.outBuf[:0], pkt, q, wire.ID(pkt), d.rcode, d.ede, d.text, w.cfg.udpSize), d.kind, d.rcode)
+	case actBalancer:
+		w.logQuery(client, pkt, q, d.kind, wire.RcodeSuccess, 0)
+		w.answer(ls, w.cfg.appendBalancers(w.outBuf[:0], pkt, q, &d, w.cfg.udpLimit(q)), d.kind, wire.RcodeSuccess)
 	case actLocal:
 		m := w.cfg.answerLocal(pkt[:q.End], q, name, &d, w.cfg.udpLimit(q))
 		if m == nil {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"panteras/configs"
+	"panteras/dnsserver/lb"
 	"panteras/dnsserver/listen"
 	"panteras/dnsserver/upstream"
 )
@@ -43,9 +44,13 @@ type Server struct {
 	binder    *binder
 	inherited []*listen.Sockets
 	running   bool
+	view      *lb.View // DNS_MODE=lb: what Consul said last
+	learning  *learning
+	learnCtx  context.Context // set while Run runs
 
-	leaving sync.WaitGroup // upstreams that are being closed
-	ended   chan struct{}  // closed when no query is left
+	learners sync.WaitGroup
+	leaving  sync.WaitGroup // upstreams that are being closed
+	ended    chan struct{}  // closed when no query is left
 }
 
 // New makes a server out of settings. It reads the host's files and takes over sockets that were handed to the process (LISTEN_FDS), but opens none of its own.
@@ -99,22 +104,31 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 			u.Close()
 		}
 	}
+	helperCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.mu.Lock()
+	s.learnCtx = helperCtx
+	s.learn()
+	s.mu.Unlock()
+	s.learned(ctx)
 	s.mu.Lock()
 	err := s.binder.start()
 	s.running = err == nil
 	s.mu.Unlock()
 	if err != nil {
+		cancel()
+		s.learners.Wait()
 		stop()
 		return err
 	}
 	var helpers sync.WaitGroup
-	helperCtx, cancel := context.WithCancel(ctx)
 	helpers.Go(func() { s.watch(helperCtx) })
 	s.probeLoops()
 	ready()
 	<-ctx.Done()
 	cancel()
 	helpers.Wait()
+	s.learners.Wait()
 	stop()
 	return nil
 }
@@ -140,6 +154,9 @@ func (s *Server) Reload(settings *configs.Settings) error {
 		return err
 	}
 	s.queries.every.Store(int64(settings.LogQueries))
+	if s.learnCtx != nil {
+		s.learn()
+	}
 	if !s.running {
 		return nil
 	}
@@ -168,6 +185,9 @@ func (s *Server) rebuild() error {
 	}
 	for _, w := range warnings {
 		s.log.Warn(w)
+	}
+	if s.settings.DNSMode == configs.DNSModeLB {
+		snap.lb = newBalanced(s.view, s.settings, snap.own)
 	}
 	if old := s.cfg.Load(); old != nil {
 		snap.tokens = old.tokens

@@ -76,6 +76,8 @@ func (t *tcpServer) serveQuery(c *tcpConn, pkt []byte) bool {
 	case actDrop:
 		t.stats.drop(dropLoop)
 		c.answer(nil)
+	case actBalancer:
+		x.finish(cfg.appendBalancers(nil, x.pkt, q, &d, wire.MaxMessage), d.kind, wire.RcodeSuccess)
 	case actLocal:
 		m := cfg.answerLocal(x.pkt, q, name, &d, wire.MaxMessage)
 		if m == nil {

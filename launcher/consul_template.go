@@ -44,15 +44,32 @@ func (b *builder) snapshotFiles() []File {
 		Source: source, Destination: snapshot, Perms: "0600",
 		Command:        []string{b.facts.Self, "haproxy", "apply", "--lenient", "--restricted", dir, snapshot},
 		CommandTimeout: "90s",
-		Wait:           waitText{Min: "1s", Max: "5s"},
+		// An instance that fails must be gone within 3 s, however much else changes.
+		Wait: waitText{Min: "1s", Max: "1500ms"},
 	}}}
+	var peers []File
+	if b.learnsPeers() {
+		source := path.Join(dir, "peers.ctmpl")
+		peers = []File{{Path: source, Mode: "0600", Content: b.peersTemplate()}, {Path: b.peersFile(), Mode: "0600", Keep: true}}
+		reload := []string{b.facts.Self, "reload", "keepalived", "--run-dir", b.RunDir}
+		for i, word := range reload {
+			reload[i] = configs.QuoteWord(word)
+		}
+		text.Template = append(text.Template, templateText{
+			Source: source, Destination: b.peersFile(), Perms: "0600",
+			// A keepalived that does not run reads the file when it starts.
+			Command:        []string{"/bin/sh", "-c", strings.Join(reload, " ") + " || true"},
+			CommandTimeout: "30s",
+			Wait:           waitText{Min: "1s", Max: "5s"},
+		})
+	}
 	content, _ := json.MarshalIndent(text, "", "  ") // texts only
-	return []File{
+	return append([]File{
 		{Path: path.Join(dir, "host"), Mode: "0600", Content: b.balancerSettings()},
 		{Path: path.Join(dir, "panteras.json"), Mode: "0600", Content: string(content) + "\n"},
 		{Path: source, Mode: "0600", Content: haproxy.Template},
 		{Path: snapshot, Mode: "0600"},
-	}
+	}, peers...)
 }
 
 // balancerSettings is a settings file with what HAProxy's configuration depends on, and

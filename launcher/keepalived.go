@@ -72,10 +72,15 @@ func (b *builder) keepalivedConfig() string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// keepalivedPeers are the other hosts of KEEPALIVED_PEERS.
+// keepalivedPeers are the other hosts of KEEPALIVED_PEERS, or a file that consul-template
+// keeps: where keepalived runs for the same address. A host whose HAProxy has failed is
+// among them, or it would hear nobody and take the address.
 func (b *builder) keepalivedPeers() []string {
-	if len(b.KeepalivedPeers) == 0 || !b.IP.IsValid() {
+	switch {
+	case !b.IP.IsValid():
 		return nil
+	case len(b.KeepalivedPeers) == 0:
+		return []string{"    include " + b.peersFile()}
 	}
 	lines := []string{"    unicast_src_ip " + b.IP.String(), "    unicast_peer {"}
 	for _, peer := range b.KeepalivedPeers {
@@ -84,6 +89,44 @@ func (b *builder) keepalivedPeers() []string {
 		}
 	}
 	return append(lines, "    }")
+}
+
+// peersFile outlives a start without Consul.
+func (b *builder) peersFile() string { return b.state("consul-template", "keepalived-peers.conf") }
+
+// learnsPeers tells that consul-template keeps that file.
+func (b *builder) learnsPeers() bool {
+	return b.StartConsulTemplate && b.KeepalivedVIP.IsValid() && b.IP.IsValid() && len(b.KeepalivedPeers) == 0
+}
+
+// KeepalivedService is the service that hosts with keepalived are registered under, with
+// the floating address as a tag.
+const KeepalivedService = "panteras-keepalived"
+
+// An address of either family and nothing else: whoever may register a service may write
+// anything in its place, and keepalived runs as root.
+const (
+	octet    = `(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])`
+	address4 = `^` + octet + `([.]` + octet + `){3}$`
+	address6 = `^[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){2,7}$`
+)
+
+// peersTemplate is what consul-template makes the file of. Without peers it is empty, and
+// hosts find each other by multicast.
+func (b *builder) peersTemplate() string {
+	pattern := address4
+	if b.KeepalivedVIP.Is6() {
+		pattern = address6
+	}
+	return fmt.Sprintf(`{{ range service "%s|any" }}{{ if and (.Tags | contains "%s") (.Address | regexMatch "%s") (ne .Address "%s") }}`+
+		`{{ scratch.MapSet "peers" .Address .Address }}{{ end }}{{ end -}}
+{{ with scratch.MapValues "peers" -}}
+unicast_src_ip %s
+unicast_peer {
+{{ range . }}    {{ . }}
+{{ end -}}
+}
+{{ end }}`, KeepalivedService, b.KeepalivedVIP, pattern, addrText(b.HostIP), b.IP)
 }
 
 // keepalivedDevice is the interface that holds IP, or else the one with the default

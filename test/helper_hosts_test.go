@@ -51,6 +51,10 @@ func bareHost(t testing.TB) *host {
 // write /etc/resolv.conf, and must never write the machine's.
 func ownCopyOfEtc(t testing.TB) {
 	t.Helper()
+	here, _ := os.Readlink("/proc/thread-self/ns/mnt")
+	if machine, err := os.Readlink("/proc/1/ns/mnt"); err == nil && here == machine {
+		t.Fatal("the test has no mount namespace of its own, so the machine would get another /etc")
+	}
 	for _, dir := range []string{"/run/etc/upper", "/run/etc/work"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)

@@ -1,40 +1,113 @@
 package test
 
 import (
+	"fmt"
 	"net"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 
 	"panteras/internal/lab"
+	"panteras/launcher"
 )
+
+// vip is the floating address of these tests.
+const vip = "10.7.0.100"
+
+// holdsVIP tells whether an interface of the namespace that the test is in has it.
+func holdsVIP(t *testing.T, name string) bool {
+	t.Helper()
+	device, err := net.InterfaceByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addrs, err := device.Addrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if strings.HasPrefix(a.String(), vip+"/") {
+			return true
+		}
+	}
+	return false
+}
 
 // TestUpHoldsTheFloatingAddress is a host with keepalived, the real one: it takes
 // KEEPALIVED_VIP when HAProxy runs, and gives it back when everything stops.
 func TestUpHoldsTheFloatingAddress(t *testing.T) {
 	t.Parallel()
-	const vip = "10.7.0.100"
 	h := oneHost(t, append(only("consul", "consul-template"), "KEEPALIVED_VIP="+vip)...)
 	h.up(t)
 	h.ready(t, "consul", "consul-template", "haproxy", "keepalived")
-	holds := func() bool {
-		device, err := net.InterfaceByName("net0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addrs, err := device.Addrs()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, a := range addrs {
-			if strings.HasPrefix(a.String(), vip+"/") {
-				return true
-			}
-		}
-		return false
-	}
+	holds := func() bool { return holdsVIP(t, "net0") }
 	lab.Eventually(t, readyTime, "the floating address", holds)
 	h.must(t, "stop", "keepalived")
 	if holds() {
 		t.Error("the address stays on a host whose keepalived was stopped")
 	}
+}
+
+// TestUpSharesTheFloatingAddress is two hosts that learn of each other from Consul, and
+// believe nobody who writes something else than an address there.
+func TestUpSharesTheFloatingAddress(t *testing.T) {
+	t.Parallel()
+	l := newLAN(t, 2)
+	for i, h := range l.hosts {
+		role := "CONSUL_HOSTS="
+		if i > 0 {
+			role = "CONSUL_HOSTS=-join=10.7.0.1"
+			h.env = append(h.env, "MASTER=false")
+		}
+		h.env = append(h.env, append(only("consul", "consul-template"), role, "HOSTNAME="+fmt.Sprint("node-", i+1), "KEEPALIVED_VIP="+vip)...)
+		h.start(t)
+	}
+	first, second := l.hosts[0], l.hosts[1]
+	first.ready(t, "consul")
+	register := func(id, address, tag string) {
+		t.Helper()
+		body := jsonOf(t, map[string]any{"ID": id, "Name": launcher.KeepalivedService, "Address": address, "Tags": []string{tag}})
+		first.do(t, func() {
+			if answer := httpDo("PUT", first.ip+":8500", "/v1/agent/service/register", body); answer != "" {
+				t.Fatalf("cannot register: %s", answer)
+			}
+		})
+	}
+	for i, address := range []string{"10.7.0.66\n}\nglobal_defs {\n script_user root\n}", "10.7.0.66 }", "$(id)", "10.7.0.266", "host.example", "fe80::1"} {
+		register(fmt.Sprint("hostile-", i), address, vip)
+	}
+	register("another", "10.7.0.67", "10.7.0.200") // for another floating address
+	register("away", "10.7.0.68", vip)
+	for _, h := range l.hosts {
+		h.ready(t, "consul", "consul-template", "haproxy", "keepalived")
+		other := "10.7.0.1"
+		if h == first {
+			other = "10.7.0.2"
+		}
+		want := "unicast_src_ip " + h.ip + "\nunicast_peer {\n    " + other + "\n    10.7.0.68\n}\n"
+		got := ""
+		lab.Eventually(t, readyTime, "the peers of "+h.ip, func() bool {
+			text, _ := os.ReadFile(h.path("state", "consul-template", "keepalived-peers.conf"))
+			got = string(text)
+			return got == want
+		})
+		h.do(t, func() {
+			config := h.path("run", "keepalived", "keepalived.conf")
+			if output, err := exec.Command("keepalived", "-t", "-f", config).CombinedOutput(); err != nil {
+				t.Errorf("keepalived does not take %s: %v\n%s", config, err, output)
+			}
+		})
+	}
+	holds := func(h *lanHost) (yes bool) {
+		h.do(t, func() { yes = holdsVIP(t, "eth0") })
+		return yes
+	}
+	lab.Eventually(t, readyTime, "that one of them holds the address", func() bool { return holds(first) != holds(second) })
+	holder, other := first, second
+	if holds(second) {
+		holder, other = second, first
+	}
+	holder.do(t, func() { holder.must(t, "stop", "keepalived") })
+	lab.Eventually(t, readyTime, "that the other takes it", func() bool { return !holds(holder) && holds(other) })
 }

@@ -15,6 +15,7 @@ table() {
 		test  gcc                    gcc
 		test  /usr/include/stdlib.h  libc6-dev
 		test  dig                    bind9-dnsutils
+		test  curl                   curl
 		test  dnsmasq                dnsmasq-base
 		test  ip                     iproute2
 		test  ss                     iproute2

@@ -82,7 +82,7 @@ func newReloadCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.writeStatus(st)
+			return a.writeStatus(hostStatus{Status: st})
 		},
 	}
 	addRunDirFlag(cmd)

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"panteras/configs/haproxy"
 	"panteras/launcher"
 	"panteras/launcher/control"
 	"panteras/launcher/control/controltest"
@@ -212,14 +213,43 @@ not on this host: chronos, tunnel
 func TestStatusJSONRoundTrip(t *testing.T) {
 	var out bytes.Buffer
 	a := &app{stdout: &out}
-	if err := a.writeStatusJSON(launcher.Status{Daemons: []launcher.DaemonStatus{{Name: "<x>", WaitingFor: []string{}}}}); err != nil {
+	whole := hostStatus{
+		Status:   launcher.Status{Daemons: []launcher.DaemonStatus{{Name: "<x>", WaitingFor: []string{}}}},
+		Balancer: &haproxy.Report{Findings: []haproxy.Finding{{Service: "web", Message: "why"}}},
+	}
+	if err := a.writeStatusJSON(whole); err != nil {
 		t.Fatal(err)
 	}
-	var parsed launcher.Status
+	var parsed hostStatus
 	if err := json.Unmarshal(out.Bytes(), &parsed); err != nil || !strings.Contains(out.String(), "<x>") || strings.Contains(out.String(), "retry_at") {
 		t.Errorf("%v: %s", err, out.String())
 	}
+	if parsed.Daemons[0].Name != "<x>" || parsed.Balancer == nil || parsed.Balancer.Findings[0].Message != "why" {
+		t.Errorf("%+v", parsed)
+	}
 	if err := (&app{stdout: brokenWriter{}}).writeStatus(parsed); err == nil {
 		t.Error("a broken output is no error")
+	}
+}
+
+// The status tells of the load balancer in short, and of what strangers wrote harmlessly.
+func TestBalancerText(t *testing.T) {
+	r := &haproxy.Report{
+		Refused: "the snapshot is empty",
+		Backends: []haproxy.Backend{
+			{Service: "web", Servers: []haproxy.Server{{Address: "10.0.0.1:1"}, {Address: "10.0.0.2:1"}}},
+			{Service: "web", Port: 7000, Servers: []haproxy.Server{{Address: "10.0.0.1:1"}}},
+			{Service: "db", Port: 5432, Servers: []haproxy.Server{{Address: "10.0.0.3:1"}}},
+		},
+	}
+	for i := range 12 {
+		r.Findings = append(r.Findings, haproxy.Finding{Service: "ev\x1bil", Message: fmt.Sprint("reason ", i)})
+	}
+	got := balancerText(r, 80)
+	want := "load balancer: 2 services with 3 instances\n" +
+		"    as it was before, because the last snapshot was refused: the snapshot is\n    empty\n"
+	if !strings.HasPrefix(got, want) || strings.Contains(got, "\x1b") || !strings.Contains(got, "reason 9\n") || strings.Contains(got, "reason 10") ||
+		!strings.HasSuffix(got, "    and 2 more: panteras haproxy report\n") {
+		t.Errorf("%q", got)
 	}
 }

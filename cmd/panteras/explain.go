@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"panteras/configs"
 	"panteras/configs/haproxy"
+	"panteras/dnsserver/lb"
 	"panteras/internal/consulclient"
 	"panteras/launcher/balancer"
 
@@ -30,18 +33,18 @@ func newExplainCommand(a *app) *cobra.Command {
 		Example: "  panteras explain web.service.consul\n  panteras explain any.host/minions/say",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			loaded, _, err := a.load(cmd)
-			if err != nil {
-				return err
+			loaded, host, _ := a.look(cmd)
+			if err := configs.JoinErrors(loaded.Findings); err != nil {
+				return &usageError{err}
 			}
-			return explain(cmd.Context(), a.stdout, &loaded.Settings, args[0])
+			return explain(cmd.Context(), a.stdout, &loaded.Settings, host, args[0])
 		},
 	}
 	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel, configs.GroupDaemons)
 	return cmd
 }
 
-func explain(ctx context.Context, w io.Writer, s *configs.Settings, what string) error {
+func explain(ctx context.Context, w io.Writer, s *configs.Settings, host configs.HostFacts, what string) error {
 	name, path, _ := strings.Cut(what, "/")
 	service, rest, _ := strings.Cut(name, ".")
 	if rest == "" {
@@ -49,6 +52,9 @@ func explain(ctx context.Context, w io.Writer, s *configs.Settings, what string)
 	}
 	var text strings.Builder
 	fmt.Fprintf(&text, "DNS      %s goes to %s\n", name, s.RouteOf(name))
+	if s.DNSMode == configs.DNSModeLB {
+		fmt.Fprintf(&text, "         A and AAAA: %s (DNS_MODE=lb)\n", explainAddress(ctx, s, host, name))
+	}
 	fmt.Fprintf(&text, "Consul   %s\n", explainConsul(ctx, s, service))
 	report, err := balancer.ReadReport(filepath.Join(s.RunDir, "haproxy"))
 	if err != nil {
@@ -58,6 +64,55 @@ func explain(ctx context.Context, w io.Writer, s *configs.Settings, what string)
 	}
 	_, err = io.WriteString(w, text.String())
 	return err
+}
+
+// explainAddress tells which addresses the DNS server gives for a name with DNS_MODE=lb,
+// by what Consul says now.
+func explainAddress(ctx context.Context, s *configs.Settings, host configs.HostFacts, name string) string {
+	const direct = "the answer above"
+	service, dc, ok := s.ServiceOf(name)
+	if !ok {
+		return direct + ", because it is not the name of a service"
+	}
+	client, err := consulclient.New(s)
+	if err != nil {
+		return err.Error()
+	}
+	ask := (&consul.QueryOptions{}).WithContext(ctx)
+	instances, _, err := client.Health().Service(service, "", true, ask)
+	if err != nil {
+		return consulclient.Explain(err, s.ConsulHTTPAddr).Error()
+	}
+	if !slices.ContainsFunc(instances, func(i *consul.ServiceEntry) bool { return lb.Tagged(i.Service.Tags) }) {
+		return direct + ", because no instance with the tag haproxy or webapp passes"
+	}
+	if dc != "" {
+		all, err := client.Catalog().Datacenters()
+		if err != nil {
+			return consulclient.Explain(err, s.ConsulHTTPAddr).Error()
+		}
+		if !slices.ContainsFunc(all, func(known string) bool { return strings.EqualFold(known, dc) }) {
+			return fmt.Sprintf("%s, because Consul knows no data centre %s", direct, dc)
+		}
+	}
+	balancers, _, err := client.Health().Service(lb.Balancer, "", true, ask)
+	if err != nil {
+		return consulclient.Explain(err, s.ConsulHTTPAddr).Error()
+	}
+	own := append(host.Addrs(), s.IP, s.HostIP)
+	isOwn := func(a netip.Addr) bool { return slices.Contains(own, a) }
+	chosen := lb.Choose(lb.Addresses(balancers), isOwn)
+	switch {
+	case len(chosen) == 0:
+		return direct + ", because no HAProxy passes (service haproxy)"
+	case len(chosen) == 1 && isOwn(chosen[0]):
+		return fmt.Sprintf("%s, the HAProxy of this host", chosen[0])
+	}
+	list := make([]string, len(chosen))
+	for i, a := range chosen {
+		list[i] = a.String()
+	}
+	return strings.Join(list, " ") + ", where HAProxy passes; on this host none does"
 }
 
 // explainConsul tells of a service's instances.

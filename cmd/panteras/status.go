@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"panteras/configs/haproxy"
 	"panteras/launcher"
+	"panteras/launcher/balancer"
 	"panteras/launcher/control"
 
 	"github.com/spf13/cobra"
@@ -23,7 +27,8 @@ States: ready (does its work), starting (runs, is not ready yet), waiting (for o
 daemons), unhealthy (runs, but fails its probe), backoff (ended, starts again at the
 time shown), failed (ended for a reason that no restart can mend), stopping, stopped
 (by an operator), absent (its program is not installed), disabled (not for this host).
-Daemons that do not stay up are shown with their last lines of output.
+Daemons that do not stay up are shown with their last lines of output. On a host with
+HAProxy the list is followed by what is not served as its tags say, and why.
 
 The exit code is 1 when no launcher runs.`
 
@@ -45,15 +50,16 @@ func newStatusCommand(a *app) *cobra.Command {
 			if asJSON {
 				show = a.writeStatusJSON
 			}
-			client := a.client(cmd)
-			st, err := client.Status(cmd.Context())
+			loaded, _, _ := a.look(cmd)
+			source := &statusSource{control.NewClient(loaded.Settings.RunDir), filepath.Join(loaded.Settings.RunDir, "haproxy")}
+			st, err := source.read(cmd.Context())
 			if err != nil {
 				return err
 			}
 			if !watch {
 				return show(st)
 			}
-			return a.watch(cmd.Context(), client, st, asJSON, show)
+			return a.watch(cmd.Context(), source, st, asJSON, show)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -62,18 +68,53 @@ func newStatusCommand(a *app) *cobra.Command {
 	return cmd
 }
 
+// hostStatus is what `panteras status` shows of a host.
+type hostStatus struct {
+	launcher.Status
+	// Balancer is what HAProxy serves, and what it does not and why; nil where no HAProxy
+	// runs or nothing is known of it yet.
+	Balancer *haproxy.Report `json:"balancer,omitempty"`
+}
+
+// statusSource is where the status of a host is read.
+type statusSource struct {
+	client *control.Client
+	report string // the folder of the balancer's report
+}
+
+func (s *statusSource) read(ctx context.Context) (hostStatus, error) {
+	st, err := s.client.Status(ctx)
+	if err != nil {
+		return hostStatus{}, err
+	}
+	status := hostStatus{Status: st}
+	if slices.ContainsFunc(st.Daemons, func(d launcher.DaemonStatus) bool { return d.Name == "haproxy" && d.State != launcher.StateDisabled }) {
+		// Without a report consul-template has not applied anything yet, which its state tells.
+		status.Balancer, _ = balancer.ReadReport(s.report)
+	}
+	return status, nil
+}
+
+// key is the same as long as there is nothing new to show.
+func (s hostStatus) key() string {
+	if s.Balancer == nil {
+		return fmt.Sprint(s.Status)
+	}
+	return fmt.Sprint(s.Status, *s.Balancer)
+}
+
 // clearScreen moves a terminal to its upper left corner and clears it.
 const clearScreen = "\x1b[H\x1b[2J\x1b[3J"
 
 // watch shows the status again and again. A launcher that does not answer, as in an
 // upgrade, is waited for.
-func (a *app) watch(ctx context.Context, client *control.Client, st launcher.Status, asJSON bool, show func(launcher.Status) error) error {
+func (a *app) watch(ctx context.Context, source *statusSource, st hostStatus, asJSON bool, show func(hostStatus) error) error {
 	_, terminal := terminalWidth(a.stdout)
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	var err error
 	for shown := ""; ; {
-		key := fmt.Sprint(st, err)
+		key := fmt.Sprint(st.key(), err)
 		if terminal && !asJSON {
 			fmt.Fprint(a.stdout, clearScreen)
 		}
@@ -92,23 +133,27 @@ func (a *app) watch(ctx context.Context, client *control.Client, st launcher.Sta
 			return nil
 		case <-ticker.C:
 		}
-		if st, err = client.Status(ctx); errors.Is(err, context.Canceled) {
+		if st, err = source.read(ctx); errors.Is(err, context.Canceled) {
 			return nil
 		}
 	}
 }
 
-// writeStatusJSON prints {"daemons":[…]} as docs/api.md has it.
-func (a *app) writeStatusJSON(st launcher.Status) error {
+// writeStatusJSON prints {"daemons":[…]} as docs/api.md has it, and "balancer".
+func (a *app) writeStatusJSON(st hostStatus) error {
 	encoder := json.NewEncoder(a.stdout)
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(st)
 }
 
 // writeStatus prints a table for people.
-func (a *app) writeStatus(st launcher.Status) error {
+func (a *app) writeStatus(st hostStatus) error {
 	width, _ := terminalWidth(a.stdout)
-	_, err := io.WriteString(a.stdout, statusTable(st, time.Now(), width))
+	text := statusTable(st.Status, time.Now(), width)
+	if st.Balancer != nil {
+		text += balancerText(st.Balancer, width)
+	}
+	_, err := io.WriteString(a.stdout, text)
 	return err
 }
 

@@ -6,9 +6,36 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"panteras/configs/haproxy"
 	"panteras/launcher"
 	"panteras/launcher/logs"
 )
+
+// maxShownFindings is how much the status tells of the balancer; its report has all.
+const maxShownFindings = 10
+
+// balancerText tells in short what HAProxy serves, and what it does not and why.
+func balancerText(r *haproxy.Report, width int) string {
+	var b strings.Builder
+	services, servers := map[string]bool{}, map[string]bool{}
+	for _, backend := range r.Backends {
+		services[backend.Service] = true
+		for _, s := range backend.Servers {
+			servers[s.Address] = true
+		}
+	}
+	writeFolded(&b, "load balancer: ", fmt.Sprintf("%d services with %d instances", len(services), len(servers)), width)
+	if r.Refused != "" {
+		writeFolded(&b, "    ", "as it was before, because the last snapshot was refused: "+logs.Printable(r.Refused), width)
+	}
+	for _, f := range r.Findings[:min(len(r.Findings), maxShownFindings)] {
+		writeFolded(&b, "    ", logs.Printable(f.Service+": "+f.Message), width)
+	}
+	if more := len(r.Findings) - maxShownFindings; more > 0 {
+		fmt.Fprintf(&b, "    and %d more: panteras haproxy report\n", more)
+	}
+	return b.String()
+}
 
 // note says why a daemon is in its state and what comes next.
 func note(d launcher.DaemonStatus, now time.Time) string {

@@ -133,10 +133,13 @@ func (p *plan) serve(b *Backend, s Server) {
 // hosts are the names that lead to a service, without those of this host itself.
 func (p *plan) hosts(service string, datacenters []string) []string {
 	service = strings.ToLower(service)
-	names := []string{service + ".service", service + ".service." + p.o.Domain}
-	for _, dc := range datacenters {
-		if namePattern.MatchString(dc) {
-			names = append(names, service+".service."+strings.ToLower(dc)+"."+p.o.Domain)
+	names := []string{service + ".service"}
+	for _, domain := range []string{p.o.Domain, "consul"} { // the DNS server knows both
+		names = append(names, service+".service."+domain)
+		for _, dc := range datacenters {
+			if namePattern.MatchString(dc) {
+				names = append(names, service+".service."+strings.ToLower(dc)+"."+domain)
+			}
 		}
 	}
 	if p.o.AddDomain != "" {

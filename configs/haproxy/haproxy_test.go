@@ -71,6 +71,25 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestNames: a service is served under every name that the DNS server leads here.
+func TestNames(t *testing.T) {
+	o := testOptions()
+	o.Domain = "acme.example"
+	s := snapshot(instance("Web", "a", 1001, "haproxy"))
+	s.Datacenters = []string{"dc1", "DC2", "bad dc"}
+	for _, name := range []string{
+		"web.service", "web.service.acme.example", "web.service.dc1.acme.example", "web.service.dc2.acme.example",
+		"web.service.consul", "web.service.dc1.consul", "web.service.dc2.consul", "web.my.own.domain.com",
+	} {
+		if got := Render(s, o, nil).Hosts[name]; got != "backend_Web" {
+			t.Errorf("%s leads to %q", name, got)
+		}
+	}
+	if n := len(Render(s, o, nil).Report.Backends[0].Hosts); n != 8 {
+		t.Errorf("%d names", n)
+	}
+}
+
 // TestConflicts: who has a route keeps it, whatever the newcomer is called.
 func TestConflicts(t *testing.T) {
 	old := instance("zebra", "z", 1001, "haproxy", "haproxy_route=/x", "haproxy_tcp=7000")

@@ -120,7 +120,12 @@ func (b *Balancer) apply(ctx context.Context, text []byte, previous *haproxy.Rep
 		}
 	}
 	if running != "" {
-		if err := b.bringUp(ctx, config, known[running], result); err != nil {
+		err := b.bringUp(ctx, config, known[running], result)
+		if err != nil && b.gone() {
+			// It was stopped meanwhile, which says nothing against the configuration.
+			err, result.Running, result.Reloaded = nil, false, false
+		}
+		if err != nil {
 			if restoreErr := last.restore(); restoreErr != nil {
 				b.Log.Error("cannot put the last good configuration back", "error", restoreErr)
 			}
@@ -133,6 +138,16 @@ func (b *Balancer) apply(ctx context.Context, text []byte, previous *haproxy.Rep
 		}
 	}
 	return result, nil
+}
+
+// gone tells that HAProxy does not run, neither its master nor a worker.
+func (b *Balancer) gone() bool {
+	conn, err := net.DialTimeout("unix", b.Master, cliTimeout)
+	if err != nil {
+		return b.running() == ""
+	}
+	_ = conn.Close()
+	return false
 }
 
 // bringUp makes a running HAProxy serve the configuration.

@@ -107,16 +107,6 @@ func TestTCP(t *testing.T) {
 	if result := r.apply(a, b); !result.Reloaded {
 		t.Error("new ports came without a reload")
 	}
-	ask := func(port uint16) string {
-		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-		answer, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
-		if err != nil {
-			return err.Error()
-		}
-		defer func() { _ = answer.Body.Close() }()
-		body, _ := io.ReadAll(answer.Body)
-		return string(body)
-	}
 	for _, p := range []uint16{port, second} {
 		if got := ask(p) + ask(p); got != "ab" && got != "ba" {
 			t.Errorf("port %d: %q", p, got)
@@ -130,6 +120,18 @@ func TestTCP(t *testing.T) {
 		}
 		return err != nil
 	})
+}
+
+// ask asks what serves a TCP port, on a connection of its own.
+func ask(port uint16) string {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, _ := io.ReadAll(answer.Body)
+	return string(body)
 }
 
 // TestBusyPort gives a service a port that another program holds: that port alone is
@@ -330,5 +332,151 @@ func TestRefusedConfigurations(t *testing.T) {
 	r.apply(a, b)
 	if code, body := r.get("other.service.consul", "/"); code != 200 || body != "b" {
 		t.Errorf("afterwards: %d %s", code, body)
+	}
+}
+
+// TestStoppedMeanwhile: where HAProxy ends while a snapshot is applied, the configuration
+// is for its next start.
+func TestStoppedMeanwhile(t *testing.T) {
+	t.Parallel()
+	a := web(t, "web", "a", "haproxy")
+	r := startedRig(t, a)
+	reloader := r.Reloader
+	r.Reloader = ReloadFunc(func(ctx ctxType) error {
+		r.haproxy.Stop(t)
+		return reloader.Reload(ctx)
+	})
+	if result := r.apply(a, web(t, "new", "new", "haproxy")); result.Running {
+		t.Errorf("%+v", result)
+	}
+	r.startHAProxy()
+	if code, body := r.get("new.service.consul", "/"); code != 200 || body != "new" {
+		t.Errorf("the new service: %d %s", code, body)
+	}
+}
+
+// TestNewcomerTakesNothing: of two services with one route and one port who has them keeps
+// them, whatever the newcomer is called, until it leaves.
+func TestNewcomerTakesNothing(t *testing.T) {
+	t.Parallel()
+	port := servicePort(t)
+	tags := []string{"haproxy", "haproxy_route=/minions", fmt.Sprintf("haproxy_tcp=%d", port)}
+	zebra, ant := web(t, "zebra", "zebra", tags...), web(t, "ant", "ant", tags...)
+	r := startedRig(t, zebra)
+	serves := func(want string) {
+		t.Helper()
+		if _, body := r.get("any.host", "/minions/x"); body != want {
+			t.Errorf("the route leads to %q, not %q", body, want)
+		}
+		if got := ask(port); got != want {
+			t.Errorf("the port leads to %q, not %q", got, want)
+		}
+	}
+	serves("zebra")
+	result := r.apply(ant, zebra)
+	serves("zebra")
+	if _, body := r.get("ant.service.consul", "/"); body != "ant" {
+		t.Errorf("the newcomer's own name leads to %q", body)
+	}
+	if len(result.Findings) != 4 { // both are told, of the route and of the port
+		t.Errorf("findings: %v", result.Findings)
+	}
+	r.apply(ant)
+	lab.Eventually(t, patience, "the newcomer's turn", func() bool { return ask(port) == "ant" })
+	serves("ant")
+	r.apply(ant, zebra)
+	serves("ant")
+}
+
+// TestEachInstanceItsOwnTags: several ports of one service, each with tags of its own, as
+// Registrator and Marathon register them.
+func TestEachInstanceItsOwnTags(t *testing.T) {
+	t.Parallel()
+	first, second := servicePort(t), servicePort(t)
+	r := startedRig(
+		t,
+		web(t, "web", "http", "haproxy", "haproxy_route=/x"),
+		web(t, "web", "more", "webapp", "weight=257", "haproxy_route=/y"), // out of range: it counts as 100
+		web(t, "web", "tcp", fmt.Sprintf("haproxy_tcp=%d", first)),
+		web(t, "web", "both", fmt.Sprintf("haproxy_tcp=%d", first), fmt.Sprintf("haproxy_tcp=%d", second)),
+		web(t, "web", "none", "other"),
+		web(t, "web", "negative", "haproxy", "weight=-1", "haproxy_weight=0"), // what is valid counts
+	)
+	if got := r.count(100); got["http"] != 50 || got["more"] != 50 {
+		t.Errorf("by HTTP: %v", got)
+	}
+	for _, path := range []string{"/x", "/y/z"} {
+		if code, body := r.get("any.host", path); code != 200 || body != "http" && body != "more" {
+			t.Errorf("%s: %d %s", path, code, body)
+		}
+	}
+	if got := ask(first) + ask(first); got != "tcpboth" && got != "bothtcp" {
+		t.Errorf("the first port: %q", got)
+	}
+	if got := ask(second) + ask(second); got != "bothboth" {
+		t.Errorf("the second port: %q", got)
+	}
+}
+
+// TestLongRequestsSurviveReloads: a request that is being answered, and one that is being
+// sent, end well after reloads.
+func TestLongRequestsSurviveReloads(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	arrived := make(chan struct{}, 2)
+	slow := serve(t, "web", "slow", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_, _ = io.WriteString(w, "begun ")
+			_ = http.NewResponseController(w).Flush()
+		}
+		arrived <- struct{}{}
+		<-release
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "ended %d", len(body))
+	}), "haproxy")
+	r := startedRig(t, slow)
+	sent, more := io.Pipe()
+	answers := make(chan string, 2)
+	for _, body := range []io.Reader{nil, sent} {
+		method := http.MethodGet
+		if body != nil {
+			method = http.MethodPost
+		}
+		request, err := http.NewRequestWithContext(t.Context(), method, r.url("/"), body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = "web.service.consul"
+		go func() {
+			answer, err := http.DefaultClient.Do(request)
+			if err != nil {
+				answers <- err.Error()
+				return
+			}
+			defer func() { _ = answer.Body.Close() }()
+			text, err := io.ReadAll(answer.Body)
+			answers <- fmt.Sprint(string(text), err)
+		}()
+	}
+	if _, err := io.WriteString(more, "half,"); err != nil {
+		t.Fatal(err)
+	}
+	<-arrived
+	<-arrived
+	for i := range 3 {
+		other := *slow
+		other.Service = fmt.Sprint("other", i)
+		if result := r.apply(slow, &other); !result.Reloaded {
+			t.Fatal("no reload")
+		}
+	}
+	if _, err := io.WriteString(more, "whole"); err != nil {
+		t.Fatal(err)
+	}
+	_ = more.Close()
+	close(release)
+	got := map[string]bool{<-answers: true, <-answers: true}
+	if !got["begun ended 0<nil>"] || !got["ended 10<nil>"] {
+		t.Errorf("%v", got)
 	}
 }

@@ -66,6 +66,11 @@ func (r registrar) service(d launcher.Daemon) (service Service, ok bool) {
 		service = r.plain("haproxy", r.HAProxyHTTPPort)
 		service.CheckTCP = r.local(d.Probe.Address)
 		return service, true
+	case "keepalived":
+		// Other hosts send to it while it runs, well or not.
+		service = r.plain(launcher.KeepalivedService, 0)
+		service.Tags = []string{addrText(r.KeepalivedVIP)}
+		return service, true
 	case "dns":
 		if len(r.DNSListen) == 0 {
 			return service, false

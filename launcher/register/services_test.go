@@ -74,6 +74,10 @@ func TestServices(t *testing.T) {
 		{"a slave: its Consul has no user interface", []string{"MASTER=false", "CONSUL_HOSTS=10.0.0.1", "START_DNS=false"}, []Service{
 			{Name: "haproxy", Address: "10.0.0.5", Port: 80, CheckTCP: "10.0.0.5:81"},
 		}},
+		{"a floating address", []string{"MASTER=false", "CONSUL_HOSTS=10.0.0.1", "START_DNS=false", "KEEPALIVED_VIP=10.0.0.100"}, []Service{
+			{Name: "haproxy", Address: "10.0.0.5", Port: 80, CheckTCP: "10.0.0.5:81"},
+			{Name: "panteras-keepalived", Tags: []string{"10.0.0.100"}, Address: "10.0.0.5"},
+		}},
 		{"other addresses and ports", []string{
 			"SLAVE=false", "LISTEN_IP=127.0.0.1", "CONSUL_IP=10.0.0.5", "HOST_IP=192.0.2.9", "DNS_LISTEN=10.0.0.7:5353",
 			"MARATHON_PARAMS=--http_port 8081", "CONSUL_PARAMS=-http-port=9500", "REGISTER_CHRONOS=false", "REGISTER_MESOS_MASTER=no",

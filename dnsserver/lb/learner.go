@@ -1,0 +1,309 @@
+package lb
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	consul "github.com/hashicorp/consul/api"
+)
+
+const (
+	// waiting is how long a query waits for a change; Consul adds a sixteenth.
+	waiting = 10 * time.Second
+	// turns is how many services are waited for at once. Consul's agent takes 200
+	// connections of a host unless told otherwise, and others need some. Beyond this
+	// many, services take turns of turnTime.
+	turns    = 100
+	turnTime = time.Second
+	// looks is how many services are looked at for the first time at once.
+	looks = 16
+	// pause is the least time between two queries for the same thing.
+	pause = 200 * time.Millisecond
+	// maxBackoff bounds the time between attempts while Consul does not answer.
+	maxBackoff = 5 * time.Second
+	// centresEvery is how often the data centres are asked for, which nobody can wait for.
+	centresEvery = 30 * time.Second
+	// answerTime is how long an answer may take beyond the time waited for a change.
+	answerTime = 10 * time.Second
+)
+
+// Learner follows Consul. While Consul does not answer, what it said last stays.
+type Learner struct {
+	// Dial makes a client of Consul's API. It is called again after a query that failed,
+	// so that it may read a token that was changed; never twice at once.
+	Dial func() (*consul.Client, error)
+	// Explain says for an operator what an error of a query means.
+	Explain func(error) error
+	// Previous is a view to start from: what it says of a service holds until Consul
+	// was asked about it.
+	Previous *View
+	// Publish takes over a view, from Run's goroutine.
+	Publish func(*View)
+	Log     *slog.Logger
+
+	mu      sync.Mutex // guards client
+	client  *consul.Client
+	lost    atomic.Bool
+	crowded atomic.Bool
+	changes chan func(*state)
+	look    chan struct{} // a place for each that looks for the first time
+	turn    chan struct{} // a place for each that waits
+	all     sync.WaitGroup
+}
+
+// state is what the learner's goroutine knows; nobody else touches it.
+type state struct {
+	services    map[string]*service // nil: Consul was not asked yet
+	datacenters []string            // nil: likewise
+	balancers   []netip.Addr
+	asked       bool // for balancers
+}
+
+// service is one that HAProxy would serve if it were well.
+type service struct {
+	known, well bool
+	stop        context.CancelFunc
+}
+
+// Up tells whether Consul answers.
+func (l *Learner) Up() bool { return !l.lost.Load() }
+
+// Run follows Consul until ctx is done, and returns when nothing of it runs any more.
+// settled is called once: when everything was asked for the first time, or when Consul
+// does not answer.
+func (l *Learner) Run(ctx context.Context, settled func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer l.all.Wait()
+	defer cancel()
+	l.changes = make(chan func(*state))
+	l.look, l.turn = make(chan struct{}, looks), make(chan struct{}, turns)
+	l.all.Go(func() { l.follow(ctx, l.catalogue(ctx), false) })
+	l.all.Go(func() { l.follow(ctx, askBalancers, false) })
+	l.all.Go(func() { l.followCentres(ctx) })
+
+	var s state
+	settled = sync.OnceFunc(settled)
+	published := l.Previous
+	for {
+		select {
+		case <-ctx.Done():
+			settled()
+			return
+		case change := <-l.changes:
+			change(&s)
+		}
+		for more := true; more; { // what has come meanwhile is one change with it
+			select {
+			case change := <-l.changes:
+				change(&s)
+			default:
+				more = false
+			}
+		}
+		if view, whole := s.view(l.Previous); view != nil {
+			if !view.equal(published) {
+				published = view
+				l.Publish(view)
+			}
+			if whole {
+				settled()
+			}
+		}
+		if l.lost.Load() {
+			settled()
+		}
+	}
+}
+
+// view is what is known; nil if that is too little, whole if nothing is awaited.
+func (s *state) view(previous *View) (v *View, whole bool) {
+	if s.services == nil || s.datacenters == nil || !s.asked {
+		return nil, false
+	}
+	var balanced []string
+	whole = true
+	for name, one := range s.services {
+		whole = whole && one.known
+		if one.well || !one.known && previous.Balances([]byte(key(name))) {
+			balanced = append(balanced, name)
+		}
+	}
+	return NewView(balanced, s.datacenters, s.balancers...), whole
+}
+
+// query asks Consul, and returns what its answer changes.
+type query func(*consul.Client, *consul.QueryOptions) (*consul.QueryMeta, func(*state), error)
+
+// follow asks again whenever the answer may have changed; in turn with others if many do.
+func (l *Learner) follow(ctx context.Context, ask query, many bool) {
+	var index uint64
+	for failures := 0; ctx.Err() == nil; {
+		leave := func() {}
+		if many {
+			leave = l.enter(ctx, index)
+		}
+		next, change, err := l.ask(ctx, index, ask)
+		leave()
+		if err == nil {
+			failures = 0
+			index = next
+			l.send(ctx, change)
+			sleep(ctx, pause)
+			continue
+		}
+		index = 0 // a Consul that comes back may count from the beginning
+		l.send(ctx, func(*state) {})
+		sleep(ctx, min(pause<<failures, maxBackoff))
+		failures = min(failures+1, 10)
+	}
+}
+
+// enter waits for a place, and returns what gives it back.
+func (l *Learner) enter(ctx context.Context, index uint64) (leave func()) {
+	places := l.turn
+	if index == 0 {
+		places = l.look
+	}
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }
+	case <-ctx.Done():
+		return func() {}
+	}
+}
+
+// ask sends one query, which waits for a change after index, and returns the next.
+func (l *Learner) ask(ctx context.Context, index uint64, ask query) (uint64, func(*state), error) {
+	client, err := l.dialled()
+	if err != nil {
+		l.lose(ctx, err)
+		return 0, nil, err
+	}
+	wait := waiting
+	if l.crowded.Load() {
+		wait = turnTime
+	}
+	within, cancel := context.WithTimeout(ctx, wait+wait/16+answerTime)
+	defer cancel()
+	meta, change, err := ask(client, (&consul.QueryOptions{WaitIndex: index, WaitTime: wait}).WithContext(within))
+	if err != nil {
+		l.hangUp(client)
+		l.lose(ctx, l.Explain(err))
+		return 0, nil, err
+	}
+	if meta.LastIndex < index { // it was restored, or another server answers
+		return 0, change, nil
+	}
+	return max(meta.LastIndex, 1), change, nil
+}
+
+// dialled is the client that all share.
+func (l *Learner) dialled() (*consul.Client, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.client != nil {
+		return l.client, nil
+	}
+	var err error
+	l.client, err = l.Dial()
+	return l.client, err
+}
+
+// hangUp makes the next query dial, unless somebody has already.
+func (l *Learner) hangUp(client *consul.Client) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.client == client {
+		l.client = nil
+	}
+}
+
+func (l *Learner) lose(ctx context.Context, err error) {
+	if ctx.Err() == nil && l.lost.CompareAndSwap(false, true) {
+		l.Log.Warn("Consul does not tell which services HAProxy serves (DNS_MODE=lb); what it said last stays in use", "error", err)
+	}
+}
+
+func (l *Learner) send(ctx context.Context, change func(*state)) {
+	select {
+	case l.changes <- change:
+	case <-ctx.Done():
+	}
+}
+
+// catalogue asks for all services, and follows those that HAProxy may serve.
+func (l *Learner) catalogue(ctx context.Context) query {
+	return func(c *consul.Client, o *consul.QueryOptions) (*consul.QueryMeta, func(*state), error) {
+		all, meta, err := c.Catalog().Services(o)
+		return meta, func(s *state) {
+			if l.lost.CompareAndSwap(true, false) {
+				l.Log.Info("Consul tells again which services HAProxy serves")
+			}
+			if s.services == nil {
+				s.services = map[string]*service{}
+			}
+			for name, one := range s.services {
+				if !Tagged(all[name]) {
+					one.stop()
+					delete(s.services, name)
+				}
+			}
+			for name, tags := range all {
+				if s.services[name] == nil && Tagged(tags) && key(name) != "" {
+					s.services[name] = l.watch(ctx, name)
+				}
+			}
+			l.crowded.Store(len(s.services) > turns)
+		}, err
+	}
+}
+
+// watch follows the instances of a service.
+func (l *Learner) watch(ctx context.Context, name string) *service {
+	ctx, stop := context.WithCancel(ctx)
+	one := &service{stop: stop}
+	l.all.Go(func() {
+		l.follow(ctx, func(c *consul.Client, o *consul.QueryOptions) (*consul.QueryMeta, func(*state), error) {
+			o.Filter = `"haproxy" in Service.Tags or "webapp" in Service.Tags`
+			instances, meta, err := c.Health().Service(name, "", true, o)
+			return meta, func(*state) { one.known, one.well = true, len(instances) > 0 }, err
+		}, true)
+	})
+	return one
+}
+
+func askBalancers(c *consul.Client, o *consul.QueryOptions) (*consul.QueryMeta, func(*state), error) {
+	instances, meta, err := c.Health().Service(Balancer, "", true, o)
+	return meta, func(s *state) { s.balancers, s.asked = Addresses(instances), true }, err
+}
+
+// followCentres asks for the data centres now and then.
+func (l *Learner) followCentres(ctx context.Context) {
+	for failures := 0; ctx.Err() == nil; {
+		_, change, err := l.ask(ctx, 0, func(c *consul.Client, _ *consul.QueryOptions) (*consul.QueryMeta, func(*state), error) {
+			list, err := c.Catalog().Datacenters()
+			return &consul.QueryMeta{}, func(s *state) { s.datacenters = list }, err
+		})
+		if err == nil {
+			failures = 0
+			l.send(ctx, change)
+			sleep(ctx, centresEvery)
+			continue
+		}
+		sleep(ctx, min(pause<<failures, maxBackoff))
+		failures = min(failures+1, 10)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
