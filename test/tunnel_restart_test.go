@@ -120,11 +120,13 @@ func TestTunnelAddressAtTheService(t *testing.T) {
 	alice := l.add("alice", nil)
 	alice.connect(l.client)
 	seen := func() string {
-		c, err := l.client.dial(t, "tcp", serviceAddr+":80", net.Dialer{})
+		// A try that is lost must leave time for another one.
+		c, err := l.client.dial(t, "tcp", serviceAddr+":80", net.Dialer{Timeout: 2 * time.Second})
 		if err != nil {
 			return err.Error()
 		}
-		_ = c.SetDeadline(time.Now().Add(patience))
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(2 * time.Second))
 		text, _ := io.ReadAll(c)
 		host, _, _ := net.SplitHostPort(string(text))
 		return host
@@ -132,6 +134,7 @@ func TestTunnelAddressAtTheService(t *testing.T) {
 	lab.Eventually(t, patience, "the service to see the gateway", func() bool { return seen() == gatewayInner })
 	put(t, filepath.Join(dir, "host"), "TUNNEL_NAT=false\n")
 	l.process.Signal(syscall.SIGHUP)
+	lab.Eventually(t, patience, "the settings to be reloaded", func() bool { return strings.Contains(l.process.Stderr(), "settings reloaded") })
 	lab.Eventually(t, patience, "the service to see the peer", func() bool { return seen() == alice.v4() })
 	// What cannot be changed is refused, and everything goes on.
 	put(t, filepath.Join(dir, "host"), "TUNNEL_NAT=false\nTUNNEL_INTERFACE=wg-other\n")

@@ -37,14 +37,11 @@ func Collect(ctx context.Context, s *configs.Settings, plan *launcher.Plan, addr
 		Consul:       askConsul(ctx, s),
 		Missing:      missing(plan),
 		DockerSocket: exists(launcher.DockerSocket),
-		Tunnel: Tunnel{
-			Device: tunDevice(), Kernel: exists("/sys/module/wireguard"),
-			Forward4: isOne("/proc/sys/net/ipv4/ip_forward"), Forward6: isOne("/proc/sys/net/ipv6/conf/all/forwarding"),
-		},
-		Firewall: firewall(),
-		SELinux:  isOne("/sys/fs/selinux/enforce"),
-		Clock:    clock(),
-		Folders:  []Folder{folder("STATE_DIR", s.StateDir), folder("RUN_DIR", s.RunDir), folder("LOG_DIR", s.LogDir)},
+		Tunnel:       lookAtTunnel(s),
+		Firewall:     firewall(),
+		SELinux:      isOne("/sys/fs/selinux/enforce"),
+		Clock:        clock(),
+		Folders:      []Folder{folder("STATE_DIR", s.StateDir), folder("RUN_DIR", s.RunDir), folder("LOG_DIR", s.LogDir)},
 	}
 }
 

@@ -99,6 +99,19 @@ func TestDiagnose(t *testing.T) {
 
 		{"no tun, but WireGuard", func(f *Facts) { f.Tunnel.Device = "there is no /dev/net/tun" }, []string{gateway}, Finding{"/dev/net/tun", Warn, "in the kernel", "modprobe tun"}},
 		{"no tun", func(f *Facts) { f.Tunnel = Tunnel{Device: "there is no /dev/net/tun"} }, []string{gateway}, Finding{"/dev/net/tun", Fail, "not loaded", "--device /dev/net/tun"}},
+		{"no tun for who wants it", func(f *Facts) { f.Tunnel.Device = "there is no /dev/net/tun" }, []string{gateway, "TUNNEL_DATAPATH=userspace"}, Finding{"/dev/net/tun", Fail, "TUNNEL_DATAPATH=userspace", "modprobe tun"}},
+		{"no WireGuard for who wants it", func(f *Facts) { f.Tunnel.Kernel = false }, []string{gateway, "TUNNEL_DATAPATH=kernel"}, Finding{"datapath", Warn, "not loaded", "modprobe wireguard"}},
+		{"the kernel's", func(*Facts) {}, []string{gateway}, Finding{"datapath", OK, "the kernel's WireGuard", ""}},
+		{"this program's", func(f *Facts) { f.Tunnel.Kernel = false }, []string{gateway}, Finding{"datapath", OK, "this program's WireGuard", ""}},
+		{"another's port", func(f *Facts) { f.Tunnel.Port = []Held{held("0.0.0.0:51820", "udp", "openvpn", 7, "0.0.0.0:51820")} }, []string{gateway}, Finding{"port 51820", Fail, "openvpn (pid 7", "TUNNEL_PORT"}},
+		{"our port", func(f *Facts) { f.Tunnel.Port = []Held{held("0.0.0.0:51820", "udp", "panteras", 7, "0.0.0.0:51820")} }, []string{gateway}, Finding{"port 51820", OK, "held by panteras", ""}},
+		{"the port of an interface that stayed", func(f *Facts) {
+			f.Tunnel.Interface, f.Tunnel.Port = true, []Held{held("0.0.0.0:51820", "udp", "wireguard-go", 7, "0.0.0.0:51820")}
+		}, []string{gateway}, Finding{"port 51820", OK, "wg-panteras is there", ""}},
+		{"a key for everybody", func(f *Facts) { f.Tunnel.Key = Key{Path: "/s/gateway.key", Exists: true, Mode: 0o640} }, []string{gateway}, Finding{"gateway key", Fail, "mode 0640", "chmod 0600 /s/gateway.key"}},
+		{"a key behind a wall", func(f *Facts) { f.Tunnel.Key, f.Root = Key{Path: "/s/gateway.key", Err: "permission denied"}, false }, []string{gateway}, Finding{"gateway key", Warn, "only root", "sudo"}},
+		{"a good key", func(f *Facts) { f.Tunnel.Key = Key{Path: "/s/gateway.key", Exists: true, Mode: 0o600} }, []string{gateway}, Finding{"gateway key", OK, "its owner's alone", ""}},
+		{"another interface", func(f *Facts) { f.Firewall.Dropping = []Chain{{"inet", "theirs", "fw", "forward"}} }, []string{gateway, "TUNNEL_INTERFACE=wg-b"}, Finding{"firewall", Warn, "peers of the tunnel", "iifname wg-b accept"}},
 		{"no forwarding", func(f *Facts) { f.Tunnel.Forward4 = false }, []string{gateway}, Finding{"ip_forward", Warn, "IPv4 is not forwarded", "sysctl -w net.ipv4.ip_forward=1"}},
 		{"no IPv6 forwarding", func(f *Facts) { f.Tunnel.Forward6 = false }, []string{gateway, "TUNNEL_CIDR6=fd12::/64"}, Finding{"ip_forward", Warn, "IPv6 is not forwarded", "net.ipv6.conf.all.forwarding=1"}},
 

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"io/fs"
 	"net/netip"
 
 	"panteras/internal/holder"
@@ -71,6 +72,23 @@ type Tunnel struct {
 	Kernel bool
 	// Forward4 and Forward6 tell whether packets are forwarded.
 	Forward4, Forward6 bool
+	// Interface tells whether TUNNEL_INTERFACE is there: a gateway runs, or died.
+	Interface bool
+	// Port are the sockets of others on TUNNEL_PORT.
+	Port []Held
+	// Key is the gateway's private key.
+	Key Key
+}
+
+// Key is a file that only its owner may read.
+type Key struct {
+	// Path is where it is, or is going to be.
+	Path string
+	// Exists is whether it is there, Mode its permissions.
+	Exists bool
+	Mode   fs.FileMode
+	// Err says why it cannot be looked at, "" if it can.
+	Err string
 }
 
 // Firewall is who else decides about packets.

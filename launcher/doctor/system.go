@@ -5,39 +5,6 @@ import (
 	"strings"
 )
 
-// tunnel looks for what a gateway needs from the kernel.
-func (d *diagnosis) tunnel() {
-	if !d.runs("tunnel") {
-		return
-	}
-	const device, forward = "/dev/net/tun", "ip_forward"
-	t := d.facts.Tunnel
-	switch {
-	case t.Device == "":
-		d.ok(device, "can be opened")
-	case t.Kernel:
-		d.add(device, Warn, tunFix, "%s; the gateway has WireGuard in the kernel and only misses it if that fails", t.Device)
-	default:
-		d.add(device, Fail, tunFix, "%s, and WireGuard is not loaded in the kernel", t.Device)
-	}
-	for _, family := range []struct {
-		on      bool
-		name    string
-		setting string
-	}{{t.Forward4, "IPv4", "net.ipv4.ip_forward"}, {t.Forward6, "IPv6", "net.ipv6.conf.all.forwarding"}} {
-		switch {
-		case family.on:
-			d.ok(forward, "%s is forwarded", family.name)
-		case family.name == "IPv6" && !d.TunnelCIDR6.IsValid():
-		default:
-			d.add(forward, Warn, fmt.Sprintf("sysctl -w %s=1 && echo '%s = 1' > /etc/sysctl.d/90-panteras-%s.conf", family.setting, family.setting, strings.ToLower(family.name)),
-				"%s is not forwarded; a gateway that may not change that reaches nothing but this host", family.name)
-		}
-	}
-}
-
-const tunFix = "modprobe tun; in a container, give it the device: --device /dev/net/tun"
-
 // firewall looks for others who drop what panteras is to receive or forward.
 func (d *diagnosis) firewall() {
 	const check = "firewall"
@@ -56,7 +23,7 @@ func (d *diagnosis) firewall() {
 		case f.Firewalld && c.Table == "firewalld":
 		case c.Hook == "forward" && d.runs("tunnel"):
 			found = true
-			d.add(check, Warn, c.forwardFix(), "%s drops what it does not know, so peers of the tunnel may reach nothing", c)
+			d.add(check, Warn, c.forwardFix(d.TunnelInterface), "%s drops what it does not know, so peers of the tunnel may reach nothing", c)
 		case c.Hook == "input":
 			found = true
 			d.add(check, Warn, c.inputFix(d.openPorts()), "%s drops what it does not know, so other hosts may not reach this one", c)
@@ -97,10 +64,8 @@ func (c Chain) inputFix(ports []string) string {
 	return strings.Join(rules, " && ")
 }
 
-// tunnelInterface is the name of the gateway's network interface.
-const tunnelInterface = "wg-panteras"
-
-func (c Chain) forwardFix() string {
+// forwardFix lets through what comes from the tunnel's interface or goes there.
+func (c Chain) forwardFix(tunnelInterface string) string {
 	if c.Table == "filter" && c.Name == "FORWARD" { // the policy that Docker sets; it keeps this chain for us
 		return fmt.Sprintf("iptables -I DOCKER-USER -i %s -j ACCEPT && iptables -I DOCKER-USER -o %s -j ACCEPT", tunnelInterface, tunnelInterface)
 	}

@@ -20,7 +20,10 @@ type Options struct {
 	Name     string
 	Datapath Datapath
 	MTU      int
-	Log      *slog.Logger
+	// Source is the address that clients dial; invalid if they dial a name. Packets leave from
+	// there while this host has it.
+	Source netip.Addr
+	Log    *slog.Logger
 }
 
 // Device is the interface. It is not safe for concurrent use.
@@ -68,7 +71,7 @@ func (d *Device) open(o Options) (err error) {
 		if err != nil {
 			return permission("cannot make "+o.Name, err)
 		}
-	} else if d.engine, err = newEngine(o.Name, o.MTU, o.Log); err != nil {
+	} else if d.engine, err = newEngine(o); err != nil {
 		return err
 	}
 	d.datapath = datapath // from here on there is something to remove

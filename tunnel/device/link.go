@@ -66,6 +66,9 @@ func linkMTU(index int) (string, int, error) {
 // SetLink gives the interface its MTU and addresses, and takes others away. It returns how
 // many things had to change.
 func (d *Device) SetLink(mtu int, addresses []netip.Prefix) (changed int, err error) {
+	if d.engine != nil {
+		d.engine.bind.look() // a floating address may have come or gone
+	}
 	link, err := netlink.LinkByName(d.name)
 	if err != nil {
 		return 0, permission("cannot look at "+d.name, err)

@@ -18,26 +18,30 @@ import (
 // engine is WireGuard in this process, behind an interface and a control socket.
 type engine struct {
 	dev     *wireguard.Device
+	bind    *sourceBind
 	control net.Listener
 	served  chan struct{} // closed when no more control connections are taken
 }
 
 // newEngine makes an interface, down and without addresses.
-func newEngine(name string, mtu int, log *slog.Logger) (*engine, error) {
-	tdev, err := tun.CreateTUN(name, mtu)
+func newEngine(o Options) (*engine, error) {
+	name := o.Name
+	tdev, err := tun.CreateTUN(name, o.MTU)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("cannot make %s: %w: this host has no /dev/net/tun (modprobe tun; in a container: --device /dev/net/tun)", name, err)
 		}
 		return nil, permission("cannot make "+name, err)
 	}
-	dev := wireguard.NewDevice(tdev, conn.NewDefaultBind(), logger(log))
+	bind := &sourceBind{Bind: conn.NewDefaultBind(), address: o.Source}
+	bind.look()
+	dev := wireguard.NewDevice(tdev, bind, logger(o.Log))
 	control, err := listenControl(name)
 	if err != nil {
 		dev.Close()
 		return nil, fmt.Errorf("cannot open the control socket of %s, which wg(8) and we ourselves need: %w", name, err)
 	}
-	e := &engine{dev: dev, control: control, served: make(chan struct{})}
+	e := &engine{dev: dev, bind: bind, control: control, served: make(chan struct{})}
 	go func() {
 		defer close(e.served)
 		for {

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -17,7 +19,7 @@ const consulPrefix = "panteras/tunnel/"
 // NewConsul makes a store in Consul's KV store, which all hosts share. addr is where
 // the client asks, for messages.
 func NewConsul(client *consul.Client, addr string) *Store {
-	return &Store{kv: &consulKV{client, addr, consulPrefix}, now: time.Now}
+	return &Store{kv: &consulKV{client, addr, consulPrefix, make(chan struct{}, requests)}, now: time.Now}
 }
 
 // consulKV is a kv in Consul.
@@ -25,6 +27,39 @@ type consulKV struct {
 	client *consul.Client
 	addr   string
 	prefix string
+	slots  chan struct{} // as many as there may be requests at once
+}
+
+const (
+	// requests is how many there may be at once. Consul takes 200 connections from one
+	// address (http_max_conns_per_client) and refuses more; agents and templates need some too.
+	requests = 32
+	// crowded is how long one that was refused for that waits before it is tried again.
+	crowded = 200 * time.Millisecond
+	// crowdedTries is how often that is.
+	crowdedTries = 20
+)
+
+// do makes a request, with others but not too many.
+func (c *consulKV) do(ctx context.Context, request func() error) error {
+	select {
+	case c.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-c.slots }()
+	for try := 1; ; try++ {
+		err := request()
+		status := consul.StatusError{}
+		if try == crowdedTries || !errors.As(err, &status) || status.Code != http.StatusTooManyRequests {
+			return err
+		}
+		select {
+		case <-time.After(crowded):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // consistently are the options of a read that the leader vouches for.
@@ -33,7 +68,8 @@ func consistently(ctx context.Context) *consul.QueryOptions {
 }
 
 func (c *consulKV) get(ctx context.Context, key string) (entry, error) {
-	pair, _, err := c.client.KV().Get(c.prefix+key, consistently(ctx))
+	var pair *consul.KVPair
+	err := c.do(ctx, func() (err error) { pair, _, err = c.client.KV().Get(c.prefix+key, consistently(ctx)); return err })
 	if err != nil || pair == nil {
 		return entry{}, c.failed("read", key, err)
 	}
@@ -41,7 +77,8 @@ func (c *consulKV) get(ctx context.Context, key string) (entry, error) {
 }
 
 func (c *consulKV) list(ctx context.Context, prefix string) (map[string]entry, error) {
-	pairs, _, err := c.client.KV().List(c.prefix+prefix, consistently(ctx))
+	var pairs consul.KVPairs
+	err := c.do(ctx, func() (err error) { pairs, _, err = c.client.KV().List(c.prefix+prefix, consistently(ctx)); return err })
 	return c.entries(pairs), c.failed("read", prefix, err)
 }
 
@@ -72,7 +109,12 @@ func (c *consulKV) apply(ctx context.Context, ops []op) (bool, error) {
 			txn = append(txn, &consul.KVTxnOp{Verb: consul.KVDeleteCAS, Key: key, Index: o.index})
 		}
 	}
-	done, response, _, err := c.client.KV().Txn(txn, (&consul.QueryOptions{}).WithContext(ctx))
+	var done bool
+	var response *consul.KVTxnResponse
+	err := c.do(ctx, func() (err error) {
+		done, response, _, err = c.client.KV().Txn(txn, (&consul.QueryOptions{}).WithContext(ctx))
+		return err
+	})
 	if err != nil {
 		return false, c.failed("write", ops[0].key, err)
 	}

@@ -1,0 +1,234 @@
+package test
+
+import (
+	"encoding/json"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"panteras/internal/lab"
+	"panteras/tunnel"
+	"panteras/tunnel/store"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+)
+
+// plug connects a host to a bridge of another one, which stands for a switch.
+func (h *host) plug(t testing.TB, link, address string, into *host, bridge string) {
+	t.Helper()
+	into.do(t, func() {
+		sw, err := netlink.LinkByName(bridge)
+		if err != nil {
+			sw = &netlink.Bridge{LinkAttrs: netlink.LinkAttrs{Name: bridge}}
+			err = netlink.LinkAdd(sw)
+		}
+		port := bridge + "-" + strings.ReplaceAll(address[strings.LastIndex(address, ".")+1:], "/24", "")
+		wire := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: port, MasterIndex: sw.Attrs().Index}, PeerName: link, PeerNamespace: netlink.NsFd(int(h.net.Fd()))}
+		if err == nil {
+			err = netlink.LinkAdd(wire)
+		}
+		if err != nil {
+			t.Fatalf("cannot connect a host to %s: %v", bridge, err)
+		}
+		linkUp(t, bridge)
+		linkUp(t, port)
+	})
+	h.do(t, func() {
+		l, err := netlink.LinkByName(link)
+		if err == nil {
+			err = netlink.LinkSetIP6AddrGenMode(l, nl.IN6_ADDR_GEN_MODE_NONE)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		linkUp(t, link)
+		addAddress(t, link, address)
+	})
+}
+
+// unplug takes a host off everything, as a power cut does.
+func (h *host) unplug(t testing.TB, links ...string) {
+	t.Helper()
+	h.do(t, func() {
+		for _, name := range links {
+			link, err := netlink.LinkByName(name)
+			if err == nil {
+				err = netlink.LinkSetDown(link)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+// twin is one of two gateways that are one to clients.
+type twin struct {
+	*host
+	name, outer string
+	gateway     *lab.Process
+	keepalived  *lab.Process
+}
+
+// keepalivedFile writes the file that `panteras up` would give keepalived on this host.
+func (w *twin) keepalivedFile(t testing.TB, vip string, peers ...string) (path string) {
+	t.Helper()
+	out, err := w.try(
+		t, []string{
+			"IP=" + w.outer, "HOSTNAME=" + w.name, "KEEPALIVED_VIP=" + vip, "KEEPALIVED_PEERS=" + strings.Join(peers, ","),
+			"CONSUL_HOSTS=" + serviceAddr, "SLAVE=true", "MASTER=false",
+		}, filepath.Join(lab.Root(t), "bin", "panteras"), "plan", "--json", "--log-level", "error",
+	)
+	var plan struct {
+		Daemons []struct {
+			Name  string `json:"name"`
+			Files []struct {
+				Content string `json:"content"`
+			} `json:"files"`
+		} `json:"daemons"`
+	}
+	if jsonErr := json.Unmarshal([]byte(out), &plan); jsonErr != nil {
+		t.Fatalf("panteras plan: %v, %v\n%s", err, jsonErr, out)
+	}
+	for _, d := range plan.Daemons {
+		if d.Name == "keepalived" && len(d.Files) == 1 {
+			path = filepath.Join(t.TempDir(), "keepalived.conf")
+			if err := os.WriteFile(path, []byte(d.Files[0].Content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}
+	}
+	t.Fatalf("the plan has no file for keepalived:\n%s", out)
+	return ""
+}
+
+// holds says whether the host has an address.
+func (w *twin) holds(t testing.TB, address string) bool {
+	t.Helper()
+	return strings.Contains(w.run(t, "ip", "-o", "address", "show", "dev", "wan"), " "+address+"/")
+}
+
+// Two gateways with one key behind a floating address are one to a client: the host that
+// holds the address is lost, and the client, whose file nobody touches, is back by itself.
+func TestTunnelTwinsStandInForEachOther(t *testing.T) {
+	const vip, back = "10.200.0.100", 20 * time.Second
+	wires, client, service := bareHost(t), bareHost(t), bareHost(t)
+	client.plug(t, "eth0", clientAddr+"/24", wires, "outer")
+	service.plug(t, "eth0", serviceAddr+"/24", wires, "inner")
+	service.echo(t, serviceAddr+":80")
+	var node *lab.ConsulNode
+	service.do(t, func() {
+		node = lab.Consul(t, lab.ConsulOptions{Dial: service.DialContext, Extra: map[string]any{"client_addr": "0.0.0.0"}})
+	})
+	consulAt := net.JoinHostPort(serviceAddr, portOf(node.HTTPAddr.String()))
+	kept := store.NewConsul(node.API, node.HTTPAddr.String())
+
+	twins := []*twin{{name: "gw1", outer: "10.200.0.11"}, {name: "gw2", outer: "10.200.0.12"}}
+	key, first := []byte(nil), ""
+	for i, w := range twins {
+		w.host = bareHost(t)
+		w.plug(t, "wan", w.outer+"/24", wires, "outer")
+		w.plug(t, "lan", []string{"10.210.0.11/24", "10.210.0.12/24"}[i], wires, "inner")
+		state := t.TempDir()
+		if i == 0 {
+			first = state
+		} else { // what docs/gateway.md says: copy the key
+			keyFile := tunnel.NewFolder(state).File("gateway.key")
+			if err := os.MkdirAll(filepath.Dir(keyFile), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(keyFile, key, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.do(t, func() {
+			w.gateway = lab.Panteras(t, lab.PanterasOptions{
+				Args: []string{
+					"gateway", "--tunnel-endpoint", vip + ":51820", "--ip", w.outer, "--consul-http-addr", consulAt, "--state-dir", state,
+					"--tunnel-routes", "10.210.0.0/24", "--tunnel-metrics-listen", "off",
+				},
+				ReadyLine: tunnelUp, Timeout: startPatience, Env: []string{"HOSTNAME=" + w.name},
+			})
+		})
+		if i == 0 {
+			var err error
+			if key, err = os.ReadFile(tunnel.NewFolder(state).File("gateway.key")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file := w.keepalivedFile(t, vip, twins[0].outer, twins[1].outer)
+		w.do(t, func() {
+			w.keepalived = lab.Program(t, "/usr/sbin/keepalived", lab.PanterasOptions{
+				Args: []string{"-n", "-l", "-D", "-P", "-G", "-f", file, "-p", "/run/keepalived.pid", "-r", "/run/vrrp.pid"},
+				Env:  []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
+			})
+		})
+	}
+	holder := func() (at int) {
+		holding := slices.IndexFunc(twins, func(w *twin) bool { return w.holds(t, vip) })
+		for i, w := range twins {
+			if i != holding && w.holds(t, vip) {
+				return -1 // both, for the moment
+			}
+		}
+		return holding
+	}
+	lab.Eventually(t, time.Minute, "one twin to hold the address", func() bool { return holder() >= 0 })
+	active := twins[holder()]
+
+	// Both are published, and one file is for either: nobody has to be named.
+	lab.Eventually(t, patience, "both to be published", func() bool {
+		s, err := kept.Read(t.Context())
+		return err == nil && len(s.Gateways) == 2 && s.Gateways[0].Twin(&s.Gateways[1])
+	})
+	file := filepath.Join(t.TempDir(), "alice.conf")
+	service.run(t, filepath.Join(lab.Root(t), "bin", "panteras"), "peer", "add", "alice", "--os", "linux", "--output", file,
+		"--state-dir", t.TempDir(), "--log-dir", t.TempDir(), "--consul-http-addr", consulAt)
+	wgQuickUp(t, client, file, currentWireGuard(t))
+	reaches := func() bool { return client.reaches(t, serviceAddr+":80") }
+	lab.Eventually(t, patience, "the service to be reached", reaches)
+	// Answers come from the address that the client asks, or it would stay with this twin.
+	if at := client.run(t, "wg", "show", "all", "endpoints"); !strings.Contains(at, vip+":51820") {
+		t.Errorf("the client has gone over to %s", at)
+	}
+	for _, w := range twins {
+		if show := w.run(t, "wg", "show", tunnelInterface, "peers"); strings.Count(show, "\n") != 1 {
+			t.Errorf("%s has the peers\n%s", w.name, show)
+		}
+	}
+
+	active.unplug(t, "wan", "lan")
+	for _, p := range []*lab.Process{active.keepalived, active.gateway} {
+		p.Signal(syscall.SIGKILL)
+	}
+	lost := time.Now()
+	if client.pings(t, serviceAddr) {
+		t.Fatal("the service is reached although the gateway is gone")
+	}
+	lab.Eventually(t, time.Minute, "the client to be back", reaches)
+	took := time.Since(lost)
+	t.Logf("%s was lost; the client is back after %v", active.name, took)
+	if took > back {
+		t.Errorf("the client was away for %v", took)
+	}
+	other := twins[1-slices.Index(twins, active)]
+	if !other.holds(t, vip) {
+		t.Errorf("%s does not hold the address", other.name)
+	}
+	if _, err := os.Stat(filepath.Join(first, "tunnel", "peers.json")); err == nil {
+		t.Error("there is a file store beside Consul's")
+	}
+}
+
+// portOf is the port of an address.
+func portOf(address string) string {
+	_, port, _ := net.SplitHostPort(address)
+	return port
+}
