@@ -80,6 +80,11 @@ bench: go tools build ## run the benchmarks
 	@tools/deps.sh test bench
 	go test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: soak
+soak: tools build ## ask the DNS server for SOAKTIME (30m) at SOAKRATE (20000/s) while its Consul, recursors and settings change
+	@tools/deps.sh test
+	SOAKTIME="$${SOAKTIME:-30m}" SOAKRATE="$${SOAKRATE:-20000}" go test -count=1 -v -timeout 24h -run '^TestSoak$$' ./test
+
 .PHONY: fuzz
 fuzz: go ## run each fuzz target for FUZZTIME
 	@tools/fuzz.sh

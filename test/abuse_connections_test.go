@@ -1,0 +1,142 @@
+package test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"panteras/internal/lab"
+)
+
+// status is a number of a process's /proc/PID/status, in kB where it is of memory.
+func status(t testing.TB, pid int, name string) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
+			n := 0
+			_, _ = fmt.Sscan(rest, &n)
+			return n
+		}
+	}
+	t.Fatalf("no %s in /proc/%d/status", name, pid)
+	return 0
+}
+
+// dialFrom connects from one of the addresses of this host, 127.0.1.x.
+func dialFrom(client byte, d *dnsd) (net.Conn, error) {
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, client)}, Timeout: patience}
+	return dialer.Dial("tcp", d.addr.String())
+}
+
+// Ten thousand connections of a dozen clients that are of no use, in each way in which they can
+// be: idle, with half a message, or with a byte now and then. Places are finite (4,096), and
+// who has something to ask gets one all the same.
+func TestAbuseConnections(t *testing.T) {
+	t.Parallel()
+	const connections, clients = 10000, 12
+	if limit := (syscall.Rlimit{}); syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil && limit.Cur < connections+2000 {
+		t.Skipf("needs %d descriptors, may open %d", connections+2000, limit.Cur)
+	}
+	message := pack(t, ednsQuery("node-7", dns.TypeA))
+	half := append(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message[:len(message)/2]...)
+	for what, first := range map[string][]byte{"idle": nil, "half a message": half, "the first byte of a length": {0}} {
+		d := startDNSD(t, to("--consul-dns", scripted(t, always(trueAddress))))
+		other := bystander{d.addr, "web.service.consul", trueAddress}
+		before := other.ask(t, bystanderQuestions)
+		memory := status(t, d.Pid(), "VmRSS")
+		open := make([]net.Conn, 0, connections)
+		for i := range connections {
+			conn, err := dialFrom(byte(1+i%clients), d)
+			if err != nil {
+				t.Fatalf("%s: connection %d: %v", what, i, err)
+			}
+			if len(first) > 0 {
+				_, _ = conn.Write(first) // its place may be somebody else's already
+			}
+			open = append(open, conn)
+		}
+		during := other.ask(t, bystanderQuestions)
+		tell(t, fmt.Sprintf("%d connections, %s", connections, what), before, during)
+		t.Logf("memory %d kB before, %d kB with them", memory, status(t, d.Pid(), "VmRSS"))
+		for range 20 {
+			conn, err := dialFrom(200, d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reply, err := exchangeOver(conn, ednsQuery("web.service.consul", dns.TypeA))
+			if err == nil {
+				err = hasAddress(reply, trueAddress)
+			}
+			if err != nil {
+				t.Errorf("%s: a new client over TCP: %v", what, err)
+			}
+			_ = conn.Close()
+		}
+		for _, conn := range open {
+			_ = conn.Close()
+		}
+		lab.Eventually(t, 3*patience, "the connections to be gone", func() bool { return descriptors(t, d.Pid()) < 200 })
+		if code := d.Stop(t); code != 0 {
+			t.Errorf("%s: exit code %d", what, code)
+		}
+	}
+}
+
+// descriptors is how many files a process has open.
+func descriptors(t testing.TB, pid int) int {
+	t.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// Two hundred clients that ask for long answers and never read one are each stopped by their
+// own full buffers; others do not notice, and the memory that they cost has a bound.
+func TestAbuseClientsThatNeverRead(t *testing.T) {
+	t.Parallel()
+	d := startDNSD(t, to("--dns-upstreams", scripted(t, longText)), to("--consul-dns", scripted(t, always(trueAddress))))
+	other := bystander{d.addr, "web.service.consul", trueAddress}
+	before := other.ask(t, bystanderQuestions)
+	message := pack(t, ednsQuery("www.example.org", dns.TypeTXT))
+	frame := append(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message...)
+	const clients = 200
+	var work sync.WaitGroup
+	var wrote atomic.Int64
+	for range clients {
+		conn := dial(t, "tcp", d.addr).(*net.TCPConn)
+		if err := conn.SetReadBuffer(4096); err != nil {
+			t.Fatal(err)
+		}
+		work.Go(func() {
+			_ = conn.SetDeadline(time.Now().Add(3 * patience))
+			for {
+				if _, err := conn.Write(frame); err != nil {
+					return // cut off
+				}
+				wrote.Add(1)
+			}
+		})
+	}
+	lab.Eventually(t, patience, "queries without number", func() bool { return wrote.Load() > 10*clients })
+	during := other.ask(t, bystanderQuestions)
+	tell(t, fmt.Sprintf("%d clients that never read", clients), before, during)
+	t.Logf("memory with them: %d kB", status(t, d.Pid(), "VmRSS"))
+	work.Wait()
+	lab.Eventually(t, patience, "their queries to be gone", func() bool { return d.metric(t, "panteras_dns_in_flight", `transport="tcp"`) <= 1 })
+	other.ask(t, 10)
+}

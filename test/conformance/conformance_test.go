@@ -1,0 +1,204 @@
+package conformance
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/miekg/dns"
+
+	"panteras/internal/lab"
+)
+
+var update = flag.Bool("update", false, "write docs/conformance.md anew")
+
+// Every case of the table holds.
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	scripts := map[string]func(*lab.Query) []lab.Action{}
+	for _, suite := range suites() {
+		for _, c := range suite.cases {
+			label := suite.label(c)
+			if _, twice := scripts[label]; twice {
+				t.Fatalf("two cases are called %s", label)
+			}
+			if c.promises() == "" || c.sends == "" {
+				t.Fatalf("%s says nothing", label)
+			}
+			scripts[label] = c.script
+		}
+	}
+	shared := newRig(t, scripts)
+	for _, suite := range suites() {
+		for _, c := range suite.cases {
+			label := suite.label(c)
+			t.Run(label, func(t *testing.T) {
+				t.Parallel()
+				r := shared
+				if c.alone || c.flags != nil {
+					r = newRig(t, scripts, c.flags...)
+				}
+				under := c.under
+				if under == "" {
+					under = "example.org"
+				}
+				s := &stage{T: t, rig: r, label: label, name: label + "." + under + ".", tcp: c.tcp}
+				if c.play != nil {
+					c.play(s)
+					return
+				}
+				s.try(c)
+			})
+		}
+	}
+}
+
+// try sends the query of a case and looks at what comes of it.
+func (s *stage) try(c testCase) {
+	m := ask(s.name)
+	if c.query != nil {
+		c.query(m)
+	}
+	query := s.pack(m)
+	if c.raw != nil {
+		query = c.raw(query)
+	}
+	x := &exchange{query: query}
+	conn := s.dial(s.network())
+	s.send(conn, query)
+	if len(c.wants) > 0 && c.wants[0].says == silence().says {
+		next := ask("next." + s.name)
+		s.send(conn, s.pack(next))
+		if reply := s.receive(conn); s.unpack(reply).Id != next.Id {
+			x.reply = reply
+		}
+	} else {
+		x.reply = s.receive(conn)
+	}
+	x.asked = s.seen(s.label)
+	if x.reply != nil {
+		x.msg = s.unpack(x.reply)
+		if flagsOf(x.reply)&(1<<15) == 0 {
+			s.Error("the reply is no reply: QR=0")
+		}
+	}
+	for _, want := range c.wants {
+		if err := want.holds(x); err != nil {
+			s.Errorf("%s: %v\n%v", want.says, err, x.msg)
+		}
+	}
+}
+
+// docs/conformance.md is what the table says.
+func TestConformanceDocument(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(lab.Root(t), "docs", "conformance.md")
+	want := document()
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("docs/conformance.md is not what the table says; run: go test ./test/conformance -run Document -update\n%s", diff)
+	}
+}
+
+// document is docs/conformance.md.
+func document() string {
+	var b strings.Builder
+	total := 0
+	for _, s := range suites() {
+		total += len(s.cases)
+	}
+	fmt.Fprintf(&b, `# DNS conformance
+
+<!-- Made by `+"`go test ./test/conformance -run Document -update`"+`; do not edit. -->
+
+Each line is a test: `+"`go test ./test/conformance`"+` sends these packets to a running `+"`panteras dns`"+` (%d cases), with upstreams that do what the case needs.
+[dns.md](dns.md) says how the server behaves. Unless a line says otherwise the query is A, RD=1, without EDNS, over UDP, for a name that recursors have.
+The size in a client's OPT is cut to 1232 on its way (`+"`DNS_UDP_SIZE`"+`); "as it was sent" means everything else.
+`, total)
+	for _, s := range suites() {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| case | the client sends | and gets |\n|---|---|---|\n", s.title, s.about)
+		for _, c := range s.cases {
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", cell(c.name), cell(c.sends), cell(c.promises()))
+		}
+	}
+	return b.String()
+}
+
+// cell is text within a table.
+func cell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
+
+// Changes of a query that many cases share.
+
+// typed asks for another type.
+func typed(qtype uint16) func(*dns.Msg) { return func(m *dns.Msg) { m.Question[0].Qtype = qtype } }
+
+// all makes one change of several.
+func all(changes ...func(*dns.Msg)) func(*dns.Msg) {
+	return func(m *dns.Msg) {
+		for _, change := range changes {
+			change(m)
+		}
+	}
+}
+
+// edns adds an OPT.
+func edns(size uint16, do bool, options ...dns.EDNS0) func(*dns.Msg) {
+	return func(m *dns.Msg) {
+		m.SetEdns0(size, do)
+		m.IsEdns0().Option = options
+	}
+}
+
+// version sets the version of the OPT.
+func version(v uint8) func(*dns.Msg) { return func(m *dns.Msg) { m.IsEdns0().SetVersion(v) } }
+
+// flags sets bits of the header.
+func flags(bits uint16) func([]byte) []byte {
+	return func(b []byte) []byte {
+		b[2], b[3] = b[2]|byte(bits>>8), b[3]|byte(bits)
+		return b
+	}
+}
+
+// counts overwrites the counts of the sections.
+func counts(qd, an, ns, ar byte) func([]byte) []byte {
+	return func(b []byte) []byte {
+		copy(b[4:], []byte{0, qd, 0, an, 0, ns, 0, ar})
+		return b
+	}
+}
+
+// answer is an upstream that replies once, with edits.
+func answer(edits ...lab.Edit) func(*lab.Query) []lab.Action {
+	return func(*lab.Query) []lab.Action { return []lab.Action{lab.Reply(edits...)} }
+}
+
+// bytesOf is an upstream whose good reply is changed at the level of bytes.
+func bytesOf(change func([]byte) []byte) func(*lab.Query) []lab.Action {
+	return func(q *lab.Query) []lab.Action {
+		m := new(dns.Msg).SetReply(q.Msg)
+		rr, err := dns.NewRR(q.Msg.Question[0].Name + " 60 IN A 192.0.2.1")
+		if err != nil {
+			return nil
+		}
+		m.Answer = []dns.RR{rr}
+		m.Compress = true
+		raw, err := m.Pack()
+		if err != nil {
+			return nil
+		}
+		return []lab.Action{lab.Bytes(change(raw))}
+	}
+}
