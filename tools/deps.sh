@@ -43,6 +43,11 @@ table() {
 		bench sshuttle               sshuttle
 		bench sshd                   openssh-server
 		bench ssh                    openssh-client
+		bench dnsmasq                dnsmasq-base
+		bench dnsdist                dnsdist
+		bench unbound                unbound
+		bench nsd                    nsd
+		bench dnsperf                dnsperf
 	END
 }
 
