@@ -43,7 +43,8 @@ tools: bin/consul bin/consul-1.13 bin/consul-template bin/wireguard-go bin/resol
 bin/consul bin/consul-1.13: program := github.com/hashicorp/consul
 bin/consul-template: program := github.com/hashicorp/consul-template
 bin/wireguard-go: program := golang.zx2c4.com/wireguard
-bin/consul bin/consul-1.13 bin/consul-template bin/wireguard-go: bin/%: tools/%/go.mod tools/%/go.sum | go
+bin/coredns: program := github.com/coredns/coredns
+bin/consul bin/consul-1.13 bin/consul-template bin/wireguard-go bin/coredns: bin/%: tools/%/go.mod tools/%/go.sum | go
 	@echo "==> building $@ from source, which takes minutes the first time"
 	@cd tools/$* && CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o ../../$@ $(program)
 	@touch $@
@@ -76,9 +77,14 @@ lint: go ## check format, and what vet, staticcheck, govulncheck, deadcode and s
 	@tools/vulncheck.sh
 
 .PHONY: bench
-bench: go tools build ## run the benchmarks
+bench: go tools build bin/coredns ## run the benchmarks
 	@tools/deps.sh test bench
-	go test -run '^$$' -bench . -benchmem ./...
+	go test -run '^$$' -bench . -benchmem -timeout 2h ./...
+
+.PHONY: bench-dns
+bench-dns: go build bin/consul bin/coredns ## measure the DNS server beside others (BENCHFLAGS='-rounds 3')
+	@tools/deps.sh test bench
+	go test -run '^$$' -bench DNS -benchtime 1x -timeout 2h ./test/dnsbench $(BENCHFLAGS)
 
 .PHONY: soak
 soak: tools build ## ask the DNS server for SOAKTIME (30m) at SOAKRATE (20000/s) while its Consul, recursors and settings change

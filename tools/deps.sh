@@ -25,11 +25,8 @@ table() {
 		test  zbarimg                zbar-tools
 		test  haproxy                haproxy
 		test  keepalived             keepalived
-		test  keepalived             keepalived
 		test  java                   default-jre-headless
 		test  /usr/share/java/zookeeper.jar zookeeper
-		test  haproxy                haproxy
-		test  keepalived             keepalived
 		test  nft                    nftables
 		test  systemd-analyze        systemd
 		test  wireguard-go           wireguard-go
@@ -45,6 +42,10 @@ table() {
 		bench sshd                   openssh-server
 		bench ssh                    openssh-client
 		bench wrk                    wrk
+		bench dnsdist                dnsdist
+		bench unbound                unbound
+		bench nsd                    nsd
+		bench dnsperf                dnsperf
 	END
 }
 
