@@ -1,12 +1,14 @@
 package test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,18 +76,76 @@ func TestTunnelWithManyPeers(t *testing.T) {
 	<-l.process.Done()
 	ceases(t, got, 500*time.Millisecond)
 	began := time.Now()
+	served := make(chan time.Duration, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), startPatience)
+	defer cancel()
+	go func() {
+		for ctx.Err() == nil && !l.client.pings(t, tunnelGateway) {
+		}
+		served <- time.Since(began)
+	}()
 	l.start()
 	up := time.Since(began)
+	serving := <-served
+	if ctx.Err() != nil {
+		t.Fatal("the gateway cannot be reached")
+	}
 	flows(t, got)
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", l.process.Pid()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("started with %d peers: up after %v, traffic after %v, memory %s kB", many, up, time.Since(began), residentSet.FindSubmatch(status)[1])
+	t.Logf("started with %d peers: a known peer is served after %v, all after %v, memory %s kB", many, serving, up, residentSet.FindSubmatch(status)[1])
 	if got := l.metric(`panteras_tunnel_peers{state="enabled"}`); got != many {
 		t.Errorf("%v peers", got)
 	}
 	if n := strings.Count(l.gateway.run(t, "wg", "show", tunnelInterface, "peers"), "\n"); n != many {
 		t.Errorf("the interface has %d peers", n)
 	}
+}
+
+// BenchmarkTunnelManyPeers tells, with 10,000 peers and the file store, how long a gateway
+// takes from its start until a peer that was connected is served and until all are, how
+// long `peer list` takes, until a change in the store is on the interface, and what memory
+// it has. How long the stores alone take, Consul's too, is a benchmark of tunnel/store.
+func BenchmarkTunnelManyPeers(b *testing.B) {
+	const many = 10_000
+	l := newTunnelLab(b)
+	last := l.manyPeers(many)
+	var load, list, converge time.Duration
+	memory := 0
+	for range b.N {
+		began := time.Now()
+		l.start()
+		load += time.Since(began)
+		began = time.Now()
+		l.gateway.run(b, lab.Built(b, "panteras"), "peer", "list", "--json", "--tunnel-store", "file", "--state-dir", l.state)
+		list += time.Since(began)
+		_, err := l.store.Update(b.Context(), last.name, func(p *tunnel.Peer) error { p.Disabled = !p.Disabled; return nil })
+		began = time.Now()
+		if err != nil {
+			b.Fatal(err)
+		}
+		lab.Eventually(b, startPatience, "the change to be on the interface", func() bool {
+			n := strings.Count(l.gateway.run(b, "wg", "show", tunnelInterface, "peers"), "\n")
+			return n == many-1
+		})
+		converge += time.Since(began)
+		if _, err := l.store.Update(b.Context(), last.name, func(p *tunnel.Peer) error { p.Disabled = false; return nil }); err != nil {
+			b.Fatal(err)
+		}
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", l.process.Pid()))
+		if err != nil {
+			b.Fatal(err)
+		}
+		if m := residentSet.FindSubmatch(status); m != nil {
+			memory, _ = strconv.Atoi(string(m[1]))
+		}
+		l.stop()
+	}
+	n := float64(b.N)
+	b.ReportMetric(load.Seconds()/n, "s/load")
+	b.ReportMetric(list.Seconds()/n, "s/list")
+	b.ReportMetric(converge.Seconds()/n, "s/converge")
+	b.ReportMetric(float64(memory)/1000, "MB-resident")
 }

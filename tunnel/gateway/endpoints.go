@@ -76,8 +76,8 @@ func (g *Gateway) note() {
 	g.places = now
 }
 
-// wake calls on the peers that were connected when the last process ended.
-func (g *Gateway) wake() {
+// recallPlaces reads where peers were when the last process ended.
+func (g *Gateway) recallPlaces() {
 	b, err := os.ReadFile(g.Folder.File(endpointsFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return
@@ -88,9 +88,6 @@ func (g *Gateway) wake() {
 	if err != nil {
 		g.Log.Warn("cannot tell where peers were; they come back by themselves", "error", err)
 		return
-	}
-	if !g.wire.Adopted() { // the sessions of an interface that was there are alive
-		g.callOn(g.desired.Peers)
 	}
 }
 

@@ -18,6 +18,7 @@ type fakeHost struct {
 	mu       sync.Mutex
 	done     []string
 	peers    []device.Peer
+	atUp     []device.Peer // those it had when the interface came up
 	rules    *firewall.Rules
 	mtu      int // of the underlay
 	inner    int
@@ -28,6 +29,7 @@ type fakeHost struct {
 	changes  chan struct{}
 	refused  map[string]uint64
 	forwards bool
+	adopted  bool
 }
 
 func newFakeHost() *fakeHost {
@@ -95,7 +97,11 @@ func (w *fakeWire) SetLink(mtu int, _ []netip.Prefix) (int, error) {
 	return 0, nil
 }
 
-func (w *fakeWire) Up() error { w.note("up"); return nil }
+func (w *fakeWire) Up() error {
+	w.note("up")
+	w.look(func() { w.atUp = w.peers })
+	return nil
+}
 
 func (w *fakeWire) Call(where map[wgtypes.Key]netip.AddrPort) error {
 	w.look(func() {
@@ -117,7 +123,7 @@ func (w *fakeWire) Status() (map[wgtypes.Key]device.PeerStatus, error) {
 }
 
 func (w *fakeWire) Datapath() device.Datapath { return device.Userspace }
-func (w *fakeWire) Adopted() bool             { return false }
+func (w *fakeWire) Adopted() bool             { return w.adopted }
 func (w *fakeWire) Gone() <-chan struct{}     { return nil }
 func (w *fakeWire) Close() error              { w.note("close"); return nil }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"panteras/tunnel"
@@ -71,11 +72,15 @@ func proposal(inForce *tunnel.Snapshot) tunnel.Cluster {
 	return tunnel.NewCluster()
 }
 
-// take makes a state of the store the one in force.
-func (g *Gateway) take(s *tunnel.Snapshot) {
+// take makes a state of the store the one in force. It returns whether that changes
+// anything for peers.
+func (g *Gateway) take(s *tunnel.Snapshot) (changed bool) {
 	g.storeTold(nil)
+	changed = !sameState(&g.inForce, s)
 	g.inForce = *s
-	g.save()
+	if changed {
+		g.save()
+	}
 	// What the store says of us may be older than what it says of peers.
 	switch mine, ok := s.Gateway(g.info.Name); {
 	case ok && mine.Equal(&g.info):
@@ -83,6 +88,12 @@ func (g *Gateway) take(s *tunnel.Snapshot) {
 	case g.lost.IsZero():
 		g.lost = time.Now()
 	}
+	return changed
+}
+
+// sameState says whether two snapshots say the same about peers and the cluster.
+func sameState(a, b *tunnel.Snapshot) bool {
+	return a.Cluster == b.Cluster && slices.EqualFunc(a.Peers, b.Peers, func(x, y tunnel.Peer) bool { return x.Equal(&y) })
 }
 
 // storeTold notes whether the store is of use, and logs when that changes.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -121,10 +122,11 @@ func (g *Gateway) Run(ctx context.Context, ready func()) (err error) {
 	helpers.Go(func() { tunnel.Follow(ctx, g.Store, last, g.accept, g.report) })
 	helpers.Go(func() { g.publish.run(ctx, g.Store, cluster, g.Log) })
 	ready()
+	helpers.Go(debug.FreeOSMemory) // thousands of peers leave as much garbage as they take
 	return g.loop(ctx, changes)
 }
 
-// start brings up the tunnel: first the rules, then the peers, then the interface.
+// start makes everything that the tunnel needs, and brings it up.
 func (g *Gateway) start(ctx context.Context) error {
 	s := g.Settings
 	if _, err := g.Folder.PrivateKey(); err != nil {
@@ -156,14 +158,9 @@ func (g *Gateway) start(ctx context.Context) error {
 	if err := g.forward(); err != nil {
 		return err
 	}
-	if err := g.reconcile(); err != nil {
+	if err := g.bringUp(); err != nil {
 		return err
 	}
-	if err := g.wire.Up(); err != nil {
-		return err
-	}
-	g.up = true
-	g.wake()
 	g.warn()
 	g.Log.Info("the tunnel is up", "interface", s.TunnelInterface, "datapath", string(g.wire.Datapath()), "taken_over", g.wire.Adopted(),
 		"port", s.TunnelPort, "endpoint", g.info.Endpoint, "public_key", g.info.PublicKey.String(), "networks", g.info.Networks,

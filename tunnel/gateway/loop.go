@@ -34,7 +34,9 @@ func (g *Gateway) loop(ctx context.Context, network <-chan struct{}) error {
 			continue
 		case a := <-g.accepted:
 			since = a.at
-			g.take(&a.snapshot)
+			if !g.take(&a.snapshot) && g.asItShouldBe() {
+				continue
+			}
 		case err := <-g.reported:
 			g.storeTold(err)
 			continue
@@ -164,7 +166,7 @@ func (g *Gateway) reconcile() error {
 	var errs []error
 	errs = append(errs, g.rules.Apply(firewallRules(g.Settings, &g.info, &g.desired)))
 	if errs[0] == nil { // never peers without rules
-		_, err := g.wire.Apply(deviceConfig(&g.desired, g.secrets.Private, g.Settings.TunnelPort))
+		err := g.applyPeers(&g.desired)
 		errs = append(errs, err)
 		if err == nil && g.up {
 			g.call(events)

@@ -1,0 +1,60 @@
+package gateway
+
+import (
+	"time"
+
+	"panteras/tunnel"
+)
+
+// bringUp puts the rules in force, brings up the interface and lets the peers in, those
+// first who were connected when the last process ended: setting up thousands takes
+// seconds, and these wait for an answer. Nobody passes that the rules do not know.
+func (g *Gateway) bringUp() error {
+	began := time.Now()
+	g.recallPlaces()
+	g.info = describe(g.Settings, g.inForce.Cluster.ULA, g.secrets.Private.Public(), g.mtu())
+	g.wanted()
+	if err := g.rules.Apply(firewallRules(g.Settings, &g.info, &g.desired)); err != nil {
+		return err
+	}
+	first := g.desired
+	if !g.wire.Adopted() { // else everybody is there already, and must not lose the session
+		first.Peers = g.connectedBefore()
+	}
+	if err := g.applyPeers(&first); err != nil {
+		return err
+	}
+	if _, err := g.wire.SetLink(g.info.MTU, interfaceAddresses(&g.info)); err != nil {
+		return err
+	}
+	if err := g.wire.Up(); err != nil {
+		return err
+	}
+	g.up = true
+	if !g.wire.Adopted() {
+		g.callOn(first.Peers)
+		if err := g.applyPeers(&g.desired); err != nil {
+			return err
+		}
+	}
+	g.publish.set(g.info)
+	g.looked, g.lookTook = time.Now(), time.Since(began)
+	return nil
+}
+
+// connectedBefore are the desired peers of whom is known where they were.
+func (g *Gateway) connectedBefore() []tunnel.DesiredPeer {
+	var out []tunnel.DesiredPeer
+	for _, p := range g.desired.Peers {
+		if g.places[p.PublicKey.String()].IsValid() {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// applyPeers makes the interface know exactly these peers.
+func (g *Gateway) applyPeers(d *tunnel.Desired) error {
+	_, err := g.wire.Apply(deviceConfig(d, g.secrets.Private, g.Settings.TunnelPort))
+	return err
+}
