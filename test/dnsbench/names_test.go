@@ -46,6 +46,7 @@ func questionsFor(t testing.TB, name func(i int) string) questions {
 
 // zoneName and tagName are the i-th names of the zone and of the real Consul.
 func zoneName(i int) string { return fmt.Sprintf("svc%05d.service.consul", i) }
+
 func tagName(i int) string {
 	return fmt.Sprintf("t%03d.svc%03d.service.consul", i/services, i%services)
 }
