@@ -93,9 +93,9 @@ func (a *app) up(cmd *cobra.Command, link *guard.Link, require []string) error {
 			return loaded, facts
 		},
 		Args: os.Args, Env: withoutLauncher(a.env), Self: self, Require: require,
-		Open: func(s launcher.Socket, beside bool) ([]*os.File, error) { return dnsserver.Open(s.Addr, beside, log) },
+		Open:  func(s launcher.Socket, beside bool) ([]*os.File, error) { return dnsserver.Open(s.Addr, beside, log) },
 		Peers: own, Explain: own.explain,
-		Link:  link, Build: control.Build{Version: build.Version, Commit: build.Commit, Go: build.Go},
+		Link: link, Build: control.Build{Version: build.Version, Commit: build.Commit, Go: build.Go},
 		Console: a.stderr, Log: log,
 	}, reloads, urgent)
 	if settings := (*host.SettingsError)(nil); errors.As(err, &settings) {

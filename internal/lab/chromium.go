@@ -14,7 +14,6 @@ import (
 const chromiumTimeout = 5 * time.Minute
 
 // Chromium starts a headless browser and returns the context of a tab, for chromedp.Run.
-// It runs in the namespaces that the caller is in.
 func Chromium(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), chromiumTimeout)
@@ -37,6 +36,17 @@ func Chromium(t testing.TB) context.Context {
 	})
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("cannot start Chromium: %v", err)
+	}
+	return ctx
+}
+
+// Profile opens a tab in a browser that [Chromium] has started, with cookies of its own.
+func Profile(t testing.TB, browser context.Context) context.Context {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(browser, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("cannot open a tab: %v", err)
 	}
 	return ctx
 }

@@ -73,6 +73,7 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request, one session) {
 	sent := map[string]template.HTML{}
 	quiet := time.Now()
 	for p.o.Now().Before(one.expires) {
+		news := p.nextNews()
 		parts, err := p.current(r.Context())
 		if err != nil {
 			p.o.Log.Error("the status page cannot be rendered", "error", err)
@@ -95,6 +96,7 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request, one session) {
 		}
 		select {
 		case <-ticker.C:
+		case <-news:
 		case <-r.Context().Done():
 			return
 		case <-p.ctx.Done():

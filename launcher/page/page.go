@@ -67,6 +67,7 @@ type Page struct {
 	mu       sync.Mutex
 	parts    []part // as they were rendered last
 	rendered time.Time
+	news     chan struct{} // closed when something was done
 }
 
 // New makes a Page. Close ends it.
@@ -74,7 +75,7 @@ func New(o Options) *Page {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	p := &Page{o: o, sessions: newSessions(o.Token, o.Now), follow: make(chan struct{}, streams)}
+	p := &Page{o: o, sessions: newSessions(o.Token, o.Now), follow: make(chan struct{}, streams), news: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.status = newPoll(p, statusEvery, patience, o.Launcher.Status)
 	p.consul = newPoll(p, consulEvery, patience, o.Leader)
@@ -159,4 +160,13 @@ func (p *Page) changed() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.parts = nil
+	close(p.news)
+	p.news = make(chan struct{})
+}
+
+// nextNews is closed when something is done the next time.
+func (p *Page) nextNews() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.news
 }

@@ -19,8 +19,11 @@ type poll[T any] struct {
 
 	mu     sync.Mutex
 	last   reading[T]
-	asked  time.Time // when the last answer was asked for; zero asks again
-	answer chan struct{}
+	asked  time.Time     // when the last answer was asked for
+	answer chan struct{} // closed when it comes; nil if none is under way
+	// changed tells that the last answer is wrong now; fresh, that the one under way was
+	// asked for after that and is worth waiting for.
+	changed, fresh bool
 }
 
 // reading is what is known of a source.
@@ -36,22 +39,27 @@ func (r reading[T]) known() bool { return !r.at.IsZero() }
 
 var errSlow = errors.New("no answer yet")
 
-// look returns what is known. It waits, as long as ctx, only for the very first answer.
+// look returns what is known. It waits, as long as ctx, only for the very first answer,
+// and for the first after a change.
 func (p *poll[T]) look(ctx context.Context) reading[T] {
 	p.mu.Lock()
-	if p.answer == nil && (p.asked.IsZero() || p.now().Sub(p.asked) >= p.every) && p.ctx.Err() == nil {
-		p.asked = p.now()
+	if p.answer == nil && (p.changed || p.asked.IsZero() || p.now().Sub(p.asked) >= p.every) && p.ctx.Err() == nil {
+		p.asked, p.changed, p.fresh = p.now(), false, p.changed
 		p.answer = make(chan struct{})
 		p.running.Go(p.ask)
 	}
-	last, answer := p.last, p.answer
+	last, answer, fresh := p.last, p.answer, p.fresh
 	p.mu.Unlock()
-	if last.known() || last.err != nil || answer == nil {
+	learned := last.known() || last.err != nil
+	if answer == nil || learned && !fresh {
 		return last
 	}
 	select {
 	case <-answer:
 	case <-ctx.Done():
+		if learned {
+			return last
+		}
 		return reading[T]{err: errSlow}
 	}
 	p.mu.Lock()
@@ -74,12 +82,12 @@ func (p *poll[T]) ask() {
 		p.last.err = err
 	}
 	close(p.answer)
-	p.answer = nil
+	p.answer, p.fresh = nil, false
 }
 
 // expire makes the next look ask again: something was changed.
 func (p *poll[T]) expire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.asked = time.Time{}
+	p.changed = true
 }

@@ -255,8 +255,11 @@ func (w *world) options(instance string) Options {
 		Token: w.token, Launcher: pageSupervisor{w}, Logs: w.logs, Peers: pagePeers{w}, Instance: instance,
 		Facts: func() Facts {
 			return Facts{Host: "node-1", Version: "v2.0.0", Gateway: true, Links: []Link{
-				{"Consul", "http://10.0.0.1:8500/ui/", "consul"}, {"Mesos", "http://10.0.0.1:5050/", "mesos-master"}, {"Marathon", "http://10.0.0.1:8080/", "marathon"},
-				{"Chronos", "http://10.0.0.1:4400/", "chronos"}, {"HAProxy", "http://10.0.0.1:81/", "haproxy"},
+				{"Consul", "http://10.0.0.1:8500/ui/", "consul"},
+				{"Mesos", "http://10.0.0.1:5050/", "mesos-master"},
+				{"Marathon", "http://10.0.0.1:8080/", "marathon"},
+				{"Chronos", "http://10.0.0.1:4400/", "chronos"},
+				{"HAProxy", "http://10.0.0.1:81/", "haproxy"},
 			}}
 		},
 		Leader: func(context.Context) (leader string, err error) {

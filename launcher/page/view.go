@@ -150,7 +150,7 @@ func (s *snapshot) daemonsCard() card {
 		case t == good:
 			ready++
 		case t == bad && c.Tone != bad, c.Tone == good && t != quiet:
-			c.Tone, worst = t, d.Name+" is "+string(d.State)
+			c.Tone, worst = t, d.Name+": "+string(d.State)
 		}
 	}
 	c.Figure, c.Note = fmt.Sprintf("%d / %d", ready, all), "ready"

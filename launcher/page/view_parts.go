@@ -1,7 +1,6 @@
 package page
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -25,9 +24,6 @@ type routeView struct{ Route, PerSecond, P50, P99, Failed, Total string }
 type upstreamView struct {
 	Address, Role, State, Tone, Latency, Answers, Timeouts, NoAnswer string
 }
-
-// errOff tells that a daemon has no metrics that could be read.
-var errOff = errors.New("its metrics are off (METRICS_LISTEN)")
 
 func (s *snapshot) dnsPart() dnsView {
 	var v dnsView
@@ -117,7 +113,7 @@ type peersView struct {
 
 type peerView struct {
 	Name, Addresses, State, Tone, Handshake, Received, Sent, Endpoint, Expires string
-	Enabled                                                                   bool
+	Enabled                                                                    bool
 }
 
 // connected is how old a handshake of a peer that is there may be, as the gateway has it
@@ -271,7 +267,7 @@ func (s *snapshot) balancerCard() card {
 	c.Figure = fmt.Sprint(len(v.Services) + v.More)
 	c.Note = fmt.Sprintf("services, %s", count(v.Servers, "server"))
 	if n := len(v.Findings) + v.MoreFindings; n > 0 {
-		c.Note, c.Tone = count(n, "finding"), busy
+		c.Note, c.Tone = "services, "+count(n, "finding"), busy
 	}
 	switch {
 	case !v.Known:
