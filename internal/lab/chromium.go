@@ -2,24 +2,27 @@ package lab
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+	"golang.org/x/sys/unix"
 )
 
 // chromiumTimeout is how long a browser may be used: far more than a test needs.
 const chromiumTimeout = 5 * time.Minute
 
-// Chromium starts a headless browser and returns the context of a tab, for chromedp.Run.
+// Chromium starts a headless browser, in the network namespace that the caller is in, and
+// returns the context of a tab, for chromedp.Run.
 func Chromium(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), chromiumTimeout)
 	t.Cleanup(cancel)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(system(t, "chromium")),
+		chromedp.ExecPath(here(t, system(t, "chromium"))),
 		chromedp.NoSandbox, // its sandbox refuses root, and the pages are our own
 		chromedp.Flag("disable-dev-shm-usage", true),
 		chromedp.UserDataDir(t.TempDir()),
@@ -38,6 +41,21 @@ func Chromium(t testing.TB) context.Context {
 		t.Fatalf("cannot start Chromium: %v", err)
 	}
 	return ctx
+}
+
+// here is a program that runs another one in the network namespace of the caller's
+// thread, wherever it is started from.
+func here(t testing.TB, path string) string {
+	t.Helper()
+	script := filepath.Join(t.TempDir(), "here")
+	text := fmt.Sprintf("#!/bin/sh\nexec %s \"$@\"\n", path)
+	if network := fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid()); os.Geteuid() == 0 { // nobody else can have moved
+		text = fmt.Sprintf("#!/bin/sh\nexec nsenter --net=%s %s \"$@\"\n", network, path)
+	}
+	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return script
 }
 
 // Profile opens a tab in a browser that [Chromium] has started, with cookies of its own.

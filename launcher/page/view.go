@@ -61,8 +61,8 @@ type daemonView struct {
 	Why      []string
 	LastExit string
 	Output   []string
-	CanStart bool
-	CanStop  bool
+	// What can be done in this state.
+	CanStart, CanRestart, CanStop bool
 }
 
 func tone(state launcher.State) string {
@@ -86,8 +86,9 @@ func (s *snapshot) daemons() (list []daemonView, disabled []string) {
 		}
 		v := daemonView{
 			Name: d.Name, State: string(d.State), Tone: tone(d.State), Since: ago(s.now.Sub(d.Since)), Restarts: d.Restarts, Output: d.Output,
-			CanStart: !d.State.Running() && d.State != launcher.StateWaiting,
-			CanStop:  d.State != launcher.StateStopped && d.State != launcher.StateStopping && d.State != launcher.StateAbsent,
+			CanStart:   !d.State.Running() && d.State != launcher.StateWaiting,
+			CanRestart: d.State.Running() && d.State != launcher.StateStopping,
+			CanStop:    d.State != launcher.StateStopped && d.State != launcher.StateStopping && d.State != launcher.StateAbsent,
 		}
 		if d.Pid > 0 {
 			v.Pid = fmt.Sprint(d.Pid)
@@ -99,7 +100,11 @@ func (s *snapshot) daemons() (list []daemonView, disabled []string) {
 			v.Why = append(v.Why, d.Reason)
 		}
 		if d.RetryAt != nil {
-			v.Why = append(v.Why, "starts again in "+ago(d.RetryAt.Sub(s.now)+time.Second-1))
+			when := "now"
+			if left := d.RetryAt.Sub(s.now); left > 0 {
+				when = "in " + ago(left+time.Second-1)
+			}
+			v.Why = append(v.Why, "starts again "+when)
 		}
 		if d.State != launcher.StateReady {
 			v.LastExit = d.LastExit

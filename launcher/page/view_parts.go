@@ -136,10 +136,10 @@ func (s *snapshot) peersPart() peersView {
 	for _, p := range s.peers.value {
 		one := peerView{
 			Name: p.Name, Addresses: strings.Join(p.Addresses, ", "), Enabled: p.Enabled, State: "enabled", Tone: quiet,
-			Handshake: "–", Received: "–", Sent: "–", Endpoint: p.Endpoint,
+			Handshake: "–", Received: "–", Sent: "–",
 		}
 		if up {
-			one.Handshake, one.Received, one.Sent = "never", size(p.RxBytes), size(p.TxBytes)
+			one.Handshake, one.Received, one.Sent, one.Endpoint = "never", size(p.RxBytes), size(p.TxBytes), p.Endpoint
 		}
 		if p.LastHandshake != nil && up {
 			since := s.now.Sub(*p.LastHandshake)
