@@ -23,6 +23,8 @@ table() {
 		test  unshare                util-linux
 		test  wg-quick               wireguard-tools
 		test  zbarimg                zbar-tools
+		test  chromium               chromium
+		test  nsenter                util-linux
 		test  haproxy                haproxy
 		test  keepalived             keepalived
 		test  java                   default-jre-headless

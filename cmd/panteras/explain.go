@@ -56,7 +56,7 @@ func explain(ctx context.Context, w io.Writer, s *configs.Settings, host configs
 		fmt.Fprintf(&text, "         A and AAAA: %s (DNS_MODE=lb)\n", explainAddress(ctx, s, host, name))
 	}
 	fmt.Fprintf(&text, "Consul   %s\n", explainConsul(ctx, s, service))
-	report, err := balancer.ReadReport(filepath.Join(s.RunDir, "haproxy"))
+	report, _, err := balancer.ReadReport(filepath.Join(s.RunDir, "haproxy"))
 	if err != nil {
 		fmt.Fprintf(&text, "HAProxy  nothing is known of it on this host: %v\n", err)
 	} else {

@@ -128,7 +128,7 @@ func newHAProxyReportCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			report, err := balancer.ReadReport(filepath.Join(loaded.Settings.RunDir, "haproxy"))
+			report, _, err := balancer.ReadReport(filepath.Join(loaded.Settings.RunDir, "haproxy"))
 			if err != nil {
 				return fmt.Errorf("there is no report of the load balancer: %w; does consul-template run here?", err)
 			}

@@ -110,6 +110,9 @@ func operator(host string) string {
 	if u, err := user.Current(); err == nil {
 		name = u.Username
 	}
+	if asker := os.Getenv(askerVariable); asker != "" {
+		return asker + " as " + name + " on " + host
+	}
 	if before := os.Getenv("SUDO_USER"); before != "" && before != name {
 		name = before + " as " + name
 	}

@@ -95,7 +95,7 @@ func tell(w io.Writer, done string, i *admin.Issued) {
 // handOut is how an operator wants a client file.
 type handOut struct {
 	system, output, png string
-	qr                  bool
+	qr, asJSON          bool
 }
 
 func (o *handOut) addFlags(cmd *cobra.Command) {
@@ -103,11 +103,15 @@ func (o *handOut) addFlags(cmd *cobra.Command) {
 	flags.StringVar(&o.system, "os", string(client.Linux), "the client's system: linux, macos, windows or mobile")
 	flags.StringVar(&o.output, "output", "", "write the client file into `FILE`, or into a folder, instead of printing it")
 	flags.StringVar(&o.png, "png", "", "write the QR code into `FILE`")
+	flags.BoolVar(&o.asJSON, "json", false, "print JSON: the peer, the client file, its script and its QR code")
 	flags.BoolVar(&o.qr, "qr", false, "print the QR code (default where the client file is printed on a terminal)")
 }
 
 // parse checks the flags that a request depends on.
 func (o *handOut) parse(r *admin.Request, publicKey string) (err error) {
+	if o.asJSON && (o.output != "" || o.png != "" || o.qr) {
+		return fmt.Errorf("--json prints everything; leave out --output, --png and --qr")
+	}
 	if r.System, err = client.ParseSystem(o.system); err != nil {
 		return fmt.Errorf("--os: %w", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,9 @@ import (
 // deliver writes or prints what a client gets. What it has written it removes again
 // when it fails.
 func (o *handOut) deliver(a *app, i *admin.Issued) (err error) {
+	if o.asJSON {
+		return deliverJSON(a.stdout, i)
+	}
 	var written []string
 	defer func() {
 		if err != nil {
@@ -73,6 +77,36 @@ func (o *handOut) deliver(a *app, i *admin.Issued) (err error) {
 		}
 	}
 	return nil
+}
+
+// deliverJSON prints what a client gets for a program.
+func deliverJSON(w io.Writer, i *admin.Issued) error {
+	handed := struct {
+		Name      string       `json:"name"`
+		Addresses []netip.Addr `json:"addresses"`
+		Gateway   string       `json:"gateway"`
+		Endpoint  string       `json:"endpoint"`
+		// File and ScriptFile are names for what Config and Script hold.
+		File       string `json:"file"`
+		Config     string `json:"config"`
+		ScriptFile string `json:"script_file,omitempty"`
+		Script     string `json:"script,omitempty"`
+		// QR is a PNG of Config, unless the private key is missing.
+		QR []byte `json:"qr,omitempty"`
+	}{
+		Name: i.Peer.Name, Addresses: i.Peer.Addresses, Gateway: i.Gateway.Name, Endpoint: i.Gateway.Endpoint,
+		File: client.FileName(i.Peer.Name), Config: i.Files.Config, Script: i.Files.Script,
+	}
+	if i.Files.Script != "" {
+		handed.ScriptFile = strings.TrimSuffix(handed.File, ".conf") + i.Files.ScriptSuffix
+	}
+	if i.Complete {
+		var err error
+		if handed.QR, err = client.QRImage(i.Files.Config); err != nil {
+			return err
+		}
+	}
+	return writeJSON(w, handed)
 }
 
 // path is where the client file goes.

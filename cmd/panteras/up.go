@@ -83,6 +83,7 @@ func (a *app) up(cmd *cobra.Command, link *guard.Link, require []string) error {
 	urgent := make(chan struct{})
 	go stopBySignal(stops, cancel, urgent, log)
 	build := readVersion()
+	own := &commandsOfPage{self: self, env: withoutLauncher(a.env), cmd: cmd}
 	err = host.Run(ctx, host.Options{
 		Load: func() (*configs.Loaded, configs.HostFacts) {
 			loaded, facts, log := a.look(cmd)
@@ -92,7 +93,8 @@ func (a *app) up(cmd *cobra.Command, link *guard.Link, require []string) error {
 			return loaded, facts
 		},
 		Args: os.Args, Env: withoutLauncher(a.env), Self: self, Require: require,
-		Open: func(s launcher.Socket, beside bool) ([]*os.File, error) { return dnsserver.Open(s.Addr, beside, log) },
+		Open:  func(s launcher.Socket, beside bool) ([]*os.File, error) { return dnsserver.Open(s.Addr, beside, log) },
+		Peers: own, Explain: own.explain,
 		Link: link, Build: control.Build{Version: build.Version, Commit: build.Commit, Go: build.Go},
 		Console: a.stderr, Log: log,
 	}, reloads, urgent)

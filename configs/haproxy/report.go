@@ -1,5 +1,7 @@
 package haproxy
 
+import "time"
+
 // Report is what HAProxy serves, and what it does not and why. It is a file, so that
 // the next rendering knows who holds which route.
 type Report struct {
@@ -7,6 +9,9 @@ type Report struct {
 	Refused  string    `json:"refused,omitempty"`
 	Backends []Backend `json:"backends"`
 	Findings []Finding `json:"findings"`
+	// Reloaded is when HAProxy was last reloaded for a snapshot; zero for never. Whoever
+	// does that sets it.
+	Reloaded time.Time `json:"reloaded,omitzero"`
 }
 
 // Finding is something about a service that has no effect, and what to do about it.

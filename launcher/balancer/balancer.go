@@ -77,7 +77,7 @@ func (b *Balancer) Apply(ctx context.Context, text []byte) (*Result, error) {
 	if err != nil {
 		refused := haproxy.Report{Refused: err.Error()}
 		if previous != nil {
-			refused.Backends, refused.Findings = previous.Backends, previous.Findings
+			refused.Backends, refused.Findings, refused.Reloaded = previous.Backends, previous.Findings, previous.Reloaded
 		}
 		if writeErr := writeJSON(filepath.Join(b.RunDir, ReportFile), refused); writeErr != nil {
 			b.Log.Error("cannot write the report", "error", writeErr)
@@ -131,6 +131,12 @@ func (b *Balancer) apply(ctx context.Context, text []byte, previous *haproxy.Rep
 			}
 			return nil, err
 		}
+	}
+	switch {
+	case result.Reloaded:
+		config.Report.Reloaded = time.Now().UTC()
+	case previous != nil:
+		config.Report.Reloaded = previous.Reloaded
 	}
 	for _, dir := range []string{b.StateDir, b.RunDir} {
 		if err := writeJSON(filepath.Join(dir, ReportFile), config.Report); err != nil {

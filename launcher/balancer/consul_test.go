@@ -89,7 +89,7 @@ func TestFromConsul(t *testing.T) {
 	agent.Register(t, two)
 	answers("both serve", "my_service.service.dc1.consul", "one", "two")
 	lab.Eventually(t, patience, "the report of what serves", func() bool {
-		report, err := ReadReport(r.RunDir)
+		report, _, err := ReadReport(r.RunDir)
 		return err == nil && len(report.Backends) == 1 && len(report.Backends[0].Servers) == 2
 	})
 	explain := lab.Panteras(t, lab.PanterasOptions{Args: []string{"explain", "my_service.my.own.domain.com", "--restricted", settings, "--consul-http-addr", agent.HTTPAddr.String()}})
@@ -128,7 +128,7 @@ func TestFromConsul(t *testing.T) {
 	}
 	maxconn(33)
 	lab.Eventually(t, patience, "the hostile names are reported", func() bool {
-		report, err := ReadReport(r.RunDir)
+		report, _, err := ReadReport(r.RunDir)
 		return err == nil && len(report.Findings) == 2
 	})
 

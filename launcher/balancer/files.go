@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -13,8 +14,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"panteras/configs/haproxy"
+
+	"golang.org/x/sys/unix"
 )
 
 // differs tells whether any file is not in place as it is in config.
@@ -168,16 +172,35 @@ func syncDir(path string) error {
 	return d.Sync()
 }
 
-// ReadReport reads the report in a RunDir.
-func ReadReport(runDir string) (*haproxy.Report, error) {
+// reportBytes is how large a report may be: the folder belongs to HAProxy's user, and
+// who reads it may be root.
+const reportBytes = 16 << 20
+
+// ReadReport reads the report in a RunDir; written is when it was.
+func ReadReport(runDir string) (r *haproxy.Report, written time.Time, err error) {
 	path := filepath.Join(runDir, ReportFile)
-	text, err := os.ReadFile(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
-	var r haproxy.Report
-	if err := json.Unmarshal(text, &r); err != nil {
-		return nil, fmt.Errorf("%s is not a report: %s", path, strings.TrimSpace(err.Error()))
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, time.Time{}, err
 	}
-	return &r, nil
+	if !info.Mode().IsRegular() {
+		return nil, time.Time{}, fmt.Errorf("%s is not a report but a %v", path, info.Mode())
+	}
+	text, err := io.ReadAll(io.LimitReader(f, reportBytes+1))
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if len(text) > reportBytes {
+		return nil, time.Time{}, fmt.Errorf("%s has more than %d MiB", path, reportBytes>>20)
+	}
+	r = &haproxy.Report{}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, time.Time{}, fmt.Errorf("%s is not a report: %s", path, strings.TrimSpace(err.Error()))
+	}
+	return r, info.ModTime(), nil
 }

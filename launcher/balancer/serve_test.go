@@ -279,7 +279,7 @@ func TestBrokenSnapshots(t *testing.T) {
 		if _, err := r.Apply(t.Context(), []byte(text)); err == nil {
 			t.Errorf("%q was applied", text)
 		}
-		if report, err := ReadReport(r.RunDir); err != nil || report.Refused == "" || len(report.Backends) != 1 {
+		if report, _, err := ReadReport(r.RunDir); err != nil || report.Refused == "" || len(report.Backends) != 1 {
 			t.Errorf("%q: report %+v, %v", text, report, err)
 		}
 	}

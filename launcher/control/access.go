@@ -46,14 +46,23 @@ func open(r *http.Request) bool {
 	return r.URL.Path == healthPath && r.URL.EscapedPath() == healthPath && (r.Method == http.MethodGet || r.Method == http.MethodHead)
 }
 
-// check is nil for a request that may pass.
-func (g *gate) check(r *http.Request) *refusal {
+// foreign is nil for a request that no web page of somebody else can have made, unless
+// it is a link in one that leads to a document of ours.
+func (g *gate) foreign(r *http.Request, document bool) *refusal {
 	if !g.ours(r.Host) {
 		return &refusal{http.StatusMisdirectedRequest, "the Host of the request is no address or name of this host; use its address, HOSTNAME or FQDN"}
+	}
+	if document && r.Method == http.MethodGet && r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document" && len(r.Header.Values("Origin")) == 0 {
+		return nil
 	}
 	if err := sameOrigin(r); err != nil {
 		return &refusal{http.StatusForbidden, err.Error()}
 	}
+	return nil
+}
+
+// unknown is nil for a request that shows the token, or needs none.
+func (g *gate) unknown(r *http.Request) *refusal {
 	if open(r) {
 		return nil
 	}

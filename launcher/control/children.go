@@ -46,7 +46,7 @@ func (c children) Gather() ([]*dto.MetricFamily, error) {
 	told := map[string]map[string]*dto.MetricFamily{}
 	for name, address := range where {
 		wg.Go(func() {
-			families, err := scrape(ctx, address)
+			families, err := Scrape(ctx, address)
 			if err != nil {
 				c.s.options.Log.Debug("cannot read the metrics of a daemon", "daemon", name, "error", err)
 				families = nil
@@ -103,8 +103,8 @@ func (s scraped) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// scrape reads the metrics at an address that is written as METRICS_LISTEN is.
-func scrape(ctx context.Context, address string) (map[string]*dto.MetricFamily, error) {
+// Scrape reads the metrics at an address that is written as METRICS_LISTEN is.
+func Scrape(ctx context.Context, address string) (map[string]*dto.MetricFamily, error) {
 	network, address := configs.MetricsAddress(address)
 	if address == "" {
 		return nil, errors.New("it has none")

@@ -59,7 +59,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	console, files := c.s.options.Logs.Dropped()
 	counter(droppedDesc, float64(console), "console")
 	counter(droppedDesc, float64(files), "file")
-	st, err := c.s.status(context.Background())
+	st, err := c.s.Status(context.Background())
 	if err != nil {
 		out <- prometheus.NewInvalidMetric(upDesc, err)
 		return

@@ -89,7 +89,7 @@ func answer(w http.ResponseWriter, code int, body any) {
 }
 
 func (s *Server) getStatus(w http.ResponseWriter, r *http.Request) {
-	st, err := s.status(r.Context())
+	st, err := s.Status(r.Context())
 	if err != nil {
 		fail(w, http.StatusServiceUnavailable, err.Error())
 		return
@@ -102,7 +102,7 @@ func (s *Server) getVersion(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) {
-	st, err := s.status(r.Context())
+	st, err := s.Status(r.Context())
 	if err != nil {
 		fail(w, http.StatusServiceUnavailable, err.Error())
 		return
@@ -118,7 +118,7 @@ func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) { s.metrics.
 
 // find answers with an error itself when there is no daemon of the request's name.
 func (s *Server) find(w http.ResponseWriter, r *http.Request) (launcher.DaemonStatus, bool) {
-	st, err := s.status(r.Context())
+	st, err := s.Status(r.Context())
 	if err != nil {
 		fail(w, http.StatusServiceUnavailable, err.Error())
 		return launcher.DaemonStatus{}, false

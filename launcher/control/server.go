@@ -76,6 +76,7 @@ type Server struct {
 	cancel   context.CancelFunc
 
 	mu       sync.Mutex
+	page     Page
 	servers  []*http.Server
 	children map[string]string
 }
@@ -100,6 +101,35 @@ func (s *Server) SetChildren(children map[string]string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.children = children
+}
+
+// Page is the status page, served over TCP to whoever it lets in itself.
+type Page interface {
+	http.Handler
+	// Owns tells whether a path is the page's, IsDocument whether it is one of those
+	// that links of others may lead to.
+	Owns(path string) bool
+	IsDocument(path string) bool
+}
+
+// SetPage adds the status page.
+func (s *Server) SetPage(p Page) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.page = p
+}
+
+// Instance tells which life of the launcher this is.
+func (s *Server) Instance() Instance { return s.instance }
+
+// pageOf is the status page if a request is for it.
+func (s *Server) pageOf(r *http.Request) Page {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.page != nil && s.page.Owns(r.URL.Path) && r.URL.EscapedPath() == r.URL.Path {
+		return s.page
+	}
+	return nil
 }
 
 // ServeSocket serves those who can open the control socket, who need no token, until
@@ -151,13 +181,22 @@ func (s *Server) Close(ctx context.Context) {
 // guarded answers over TCP.
 func (s *Server) guarded(w http.ResponseWriter, r *http.Request) {
 	harden(w)
-	if no := s.gate.check(r); no != nil {
+	page := s.pageOf(r)
+	no := s.gate.foreign(r, page != nil && page.IsDocument(r.URL.Path))
+	if no == nil && page == nil {
+		no = s.gate.unknown(r)
+	}
+	if no != nil {
 		if no.code == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="panteras"`)
 		}
 		// What follows in the body of somebody who is not let in is not read.
 		w.Header().Set("Connection", "close")
 		fail(w, no.code, no.text)
+		return
+	}
+	if page != nil {
+		page.ServeHTTP(w, r)
 		return
 	}
 	if open(r) {
@@ -178,9 +217,9 @@ func harden(w http.ResponseWriter) {
 	h.Set("Referrer-Policy", "no-referrer")
 }
 
-// status asks the supervisor, in bounded time. One that does not answer is asked again
+// Status asks the supervisor, in bounded time. One that does not answer is asked again
 // only when it has.
-func (s *Server) status(ctx context.Context) (launcher.Status, error) {
+func (s *Server) Status(ctx context.Context) (launcher.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	silent := errors.New("the launcher does not answer")

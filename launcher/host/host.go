@@ -23,6 +23,7 @@ import (
 	"panteras/launcher/control"
 	"panteras/launcher/guard"
 	"panteras/launcher/logs"
+	"panteras/launcher/page"
 	"panteras/launcher/probe"
 	"panteras/launcher/proc"
 	"panteras/launcher/restart"
@@ -43,7 +44,10 @@ type Options struct {
 	// on this host yet; beside tells that this process holds the port already.
 	Open func(s launcher.Socket, beside bool) ([]*os.File, error)
 	// Link is the link to the guard.
-	Link    *guard.Link
+	Link *guard.Link
+	// Peers and Explain are for the status page.
+	Peers   page.Peers
+	Explain func(ctx context.Context, name string) (string, error)
 	Build   control.Build
 	Console io.Writer
 	Log     *slog.Logger

@@ -93,6 +93,8 @@ func (h *Host) serve() (stop func(), err error) {
 	h.mu.Lock()
 	h.server = server
 	h.mu.Unlock()
+	status := h.newPage(server, token)
+	server.SetPage(status)
 	go func() {
 		if err := server.ServeSocket(h.control); err != nil {
 			h.o.Log.Error("the control socket is not served any more", "error", err)
@@ -108,6 +110,7 @@ func (h *Host) serve() (stop func(), err error) {
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 		defer cancel()
+		status.Close()
 		server.Close(ctx)
 		_ = os.Remove(filepath.Join(settings.RunDir, control.SocketName))
 	}, nil

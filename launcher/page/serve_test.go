@@ -1,0 +1,429 @@
+package page
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"panteras/launcher"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// visitor is a browser without a screen.
+type visitor struct {
+	t       *testing.T
+	address string
+	cookie  *http.Cookie
+	proof   string
+}
+
+// ask sends a request, which edit may change, and returns the answer and its body.
+func (v *visitor) ask(method, path, form string, edit func(*http.Request)) (answer *http.Response, body string) {
+	v.t.Helper()
+	r, err := http.NewRequest(method, "http://"+v.address+path, strings.NewReader(form))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	if form != "" {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if v.cookie != nil {
+		r.AddCookie(v.cookie)
+	}
+	r.Header.Set(proofHeader, v.proof)
+	if edit != nil {
+		edit(r)
+	}
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Timeout: patient,
+	}
+	answer, err = client.Do(r)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return answer, string(text)
+}
+
+// login gets a cookie and the proof that the page holds.
+func (v *visitor) login() {
+	v.t.Helper()
+	answer, body := v.ask("POST", "/page/login", "token="+secret, nil)
+	if answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != "/page/" || len(answer.Cookies()) != 1 {
+		v.t.Fatalf("the login is answered with %d %s", answer.StatusCode, body)
+	}
+	v.cookie = answer.Cookies()[0]
+	_, body = v.ask("GET", "/page/", "", nil)
+	_, rest, ok := strings.Cut(body, `data-proof="`)
+	if v.proof, _, _ = strings.Cut(rest, `"`); !ok {
+		v.t.Fatalf("there is no proof in %s", body)
+	}
+}
+
+func newVisitor(t *testing.T) (*visitor, *world) {
+	t.Helper()
+	w := newWorld(t)
+	return &visitor{t: t, address: w.serve(t, "").address}, w
+}
+
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	v, _ := newVisitor(t)
+	for name, form := range map[string]string{"nothing": "", "an empty token": "token=", "a wrong one": "token=" + strings.Repeat("0", 64), "half of it": "token=" + secret[:32], "more": "token=" + secret + "0"} {
+		if answer, _ := v.ask("POST", "/page/login", form, nil); answer.StatusCode != http.StatusUnauthorized || len(answer.Cookies()) != 0 {
+			t.Errorf("%s is answered with %d and cookies %v", name, answer.StatusCode, answer.Cookies())
+		}
+	}
+	if answer, _ := v.ask("POST", "/page/login?token="+secret, "", nil); answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a token in the URL is answered with %d", answer.StatusCode)
+	}
+	if answer, body := v.ask("GET", "/page/", "", nil); answer.StatusCode != http.StatusOK || !strings.Contains(body, `name="token"`) || strings.Contains(body, "node-1") {
+		t.Errorf("a stranger sees %d %s", answer.StatusCode, body)
+	}
+	v.login()
+	c := v.cookie
+	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/page/" || strings.Contains(c.Value, secret) {
+		t.Errorf("the cookie is %v", c)
+	}
+	if raw, _ := base64.RawURLEncoding.DecodeString(c.Value); strings.Contains(string(raw), secret) {
+		t.Error("the cookie holds the token")
+	}
+	if answer, _ := v.ask("GET", "/page/session", "", nil); answer.StatusCode != http.StatusNoContent {
+		t.Errorf("the session is answered with %d", answer.StatusCode)
+	}
+	if answer, _ := v.ask("POST", "/page/logout", "", nil); answer.StatusCode != http.StatusNoContent || answer.Cookies()[0].MaxAge >= 0 {
+		t.Errorf("the logout is answered with %d %v", answer.StatusCode, answer.Cookies())
+	}
+	if answer, _ := v.ask("GET", "/", "", nil); answer.Header.Get("Location") != "/page/" {
+		t.Errorf("/ leads to %q", answer.Header.Get("Location"))
+	}
+}
+
+// doings are requests that change something or tell something.
+var doings = []struct{ method, path, form string }{
+	{"POST", "/page/daemons/consul/stop", ""},
+	{"POST", "/page/daemons/consul/start", ""},
+	{"POST", "/page/peers", "name=mallory"},
+	{"POST", "/page/peers/alice-laptop/remove", ""},
+	{"POST", "/page/peers/alice-laptop/disable", ""},
+	{"POST", "/page/explain", "name=python"},
+	{"POST", "/page/logout", ""},
+}
+
+// TestStrangersGetNothing tries everything without a cookie, or with one that is wrong.
+func TestStrangersGetNothing(t *testing.T) {
+	t.Parallel()
+	v, w := newVisitor(t)
+	v.login()
+	good := v.cookie.Value
+	flipped := []byte(good)
+	flipped[len(flipped)/2] ^= 1
+	later, err := base64.RawURLEncoding.DecodeString(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later[3]++ // of the time
+	other := newSessions(strings.Repeat("1", 64), time.Now).cookie(false).Value
+	nobody := newSessions("", time.Now).cookie(false).Value
+	for name, value := range map[string]string{
+		"no": "", "a changed": string(flipped), "a longer lasting": base64.RawURLEncoding.EncodeToString(later), "a cut": good[:len(good)-2], "another host's": other,
+		"nobody's": nobody, "the token as": secret, "padded": good + "=",
+	} {
+		v.cookie = &http.Cookie{Name: cookieName, Value: value}
+		for _, d := range append(doings, struct{ method, path, form string }{"GET", "/page/events", ""}, struct{ method, path, form string }{"GET", "/page/daemons/consul/log", ""}, struct{ method, path, form string }{"GET", "/page/session", ""}) {
+			if answer, body := v.ask(d.method, d.path, d.form, nil); answer.StatusCode != http.StatusUnauthorized {
+				t.Errorf("with %s cookie %s is answered with %d %s", name, d.path, answer.StatusCode, body)
+			}
+		}
+	}
+	// The cookie opens the page, and nothing else.
+	v.cookie = &http.Cookie{Name: cookieName, Value: good}
+	for _, path := range []string{"/api/v1/status", "/metrics", "/api/v1/daemons/consul"} {
+		if answer, _ := v.ask("GET", path, "", nil); answer.StatusCode != http.StatusUnauthorized {
+			t.Errorf("with the cookie %s is answered with %d", path, answer.StatusCode)
+		}
+	}
+	w.set(func(w *world) {
+		if len(w.calls) > 0 || len(w.supervisor.Calls()) > 0 {
+			t.Errorf("strangers did %q %q", w.calls, w.supervisor.Calls())
+		}
+	})
+}
+
+// TestOtherPagesGetNothing has the cookie, as a browser has.
+func TestOtherPagesGetNothing(t *testing.T) {
+	t.Parallel()
+	v, w := newVisitor(t)
+	v.login()
+	right := v.proof
+	edits := map[string]func(*http.Request){
+		"no proof":                func(r *http.Request) { r.Header.Del(proofHeader) },
+		"a wrong proof":           func(r *http.Request) { r.Header.Set(proofHeader, right+"x") },
+		"the proof in the form":   func(r *http.Request) { r.Header.Del(proofHeader); r.URL.RawQuery = "proof=" + right },
+		"another site":            func(r *http.Request) { r.Header.Set("Origin", "http://evil.example") },
+		"a sandboxed page":        func(r *http.Request) { r.Header.Set("Origin", "null") },
+		"another port":            func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "same-site") },
+		"a name that was rebound": func(r *http.Request) { r.Host = "evil.example" },
+		"a form that navigates": func(r *http.Request) {
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+			r.Header.Set("Sec-Fetch-Mode", "navigate")
+			r.Header.Set("Sec-Fetch-Dest", "document")
+		},
+	}
+	for name, edit := range edits {
+		for _, d := range doings {
+			if answer, body := v.ask(d.method, d.path, d.form, edit); answer.StatusCode != http.StatusForbidden && answer.StatusCode != http.StatusMisdirectedRequest {
+				t.Errorf("%s: %s is answered with %d %s", name, d.path, answer.StatusCode, body)
+			}
+		}
+	}
+	w.set(func(w *world) {
+		if len(w.calls) > 0 || len(w.supervisor.Calls()) > 0 {
+			t.Errorf("other pages did %q %q", w.calls, w.supervisor.Calls())
+		}
+	})
+	// A link may lead here, an image or a frame may not; and it shows no more than anybody sees.
+	from := func(mode, dest string) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+			r.Header.Set("Sec-Fetch-Mode", mode)
+			r.Header.Set("Sec-Fetch-Dest", dest)
+		}
+	}
+	for _, test := range []struct {
+		path, mode, dest string
+		want             int
+	}{
+		{"/page/", "navigate", "document", http.StatusOK},
+		{"/", "navigate", "document", http.StatusSeeOther},
+		{"/page/", "navigate", "iframe", http.StatusForbidden},
+		{"/page/", "no-cors", "image", http.StatusForbidden},
+		{"/page/events", "navigate", "document", http.StatusForbidden},
+		{"/page/session", "navigate", "document", http.StatusForbidden},
+		{"/healthz", "navigate", "document", http.StatusForbidden},
+	} {
+		if answer, _ := v.ask("GET", test.path, "", from(test.mode, test.dest)); answer.StatusCode != test.want {
+			t.Errorf("%s as %s is answered with %d, want %d", test.path, test.dest, answer.StatusCode, test.want)
+		}
+	}
+}
+
+func TestHeaders(t *testing.T) {
+	t.Parallel()
+	v, _ := newVisitor(t)
+	v.login()
+	for _, path := range []string{"/page/", "/page/script.js", "/page/style.css", "/page/login.js", "/page/session", "/page/nowhere", "/"} {
+		answer, body := v.ask("GET", path, "", nil)
+		h := answer.Header
+		if h.Get("Content-Security-Policy") != policy || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Cache-Control") != "no-store" || h.Get("Cross-Origin-Opener-Policy") != "same-origin" {
+			t.Errorf("%s comes with %v", path, h)
+		}
+		if strings.Contains(body, " style=") || strings.Contains(body, " onclick=") || strings.Contains(body, "<script>") {
+			t.Errorf("%s has something inline", path)
+		}
+	}
+	for _, word := range []string{"unsafe", "*", "http:", "https:"} {
+		if strings.Contains(policy, word) {
+			t.Errorf("the policy allows %s", word)
+		}
+	}
+	for _, path := range []string{"/page/../api/v1/status", "/page//", "/page/./", "/page/%2e%2e/x", "/page/daemons/../events"} {
+		answer, _ := v.ask("GET", "/", "", func(r *http.Request) { r.URL.Opaque = path })
+		if answer.StatusCode < 400 {
+			t.Errorf("%s is answered with %d", path, answer.StatusCode)
+		}
+	}
+}
+
+func TestActions(t *testing.T) {
+	t.Parallel()
+	v, w := newVisitor(t)
+	v.login()
+	message := func(body string) string {
+		var m struct{ Message, Error, Text string }
+		if err := json.Unmarshal([]byte(body), &m); err != nil {
+			t.Fatalf("%v: %s", err, body)
+		}
+		return m.Message + m.Error + m.Text
+	}
+	try := func(path, form string, code int, want string) {
+		t.Helper()
+		answer, body := v.ask("POST", path, form, nil)
+		if answer.StatusCode != code || !strings.Contains(message(body), want) {
+			t.Errorf("%s is answered with %d %s, want %d %q", path, answer.StatusCode, body, code, want)
+		}
+	}
+	try("/page/daemons/consul/restart", "", 200, "consul has been restarted")
+	try("/page/daemons/nothing/restart", "", 404, "no such daemon")
+	try("/page/daemons/consul/eat", "", 404, "no such daemon or action")
+	try("/page/peers/nobody/remove", "", 409, "no such peer")
+	try("/page/peers/alice-laptop/eat", "", 404, "no such action")
+	try("/page/peers", "name=", 400, "needs a name")
+	try("/page/explain", "name=", 400, "write a name")
+	try("/page/explain", "name="+url.QueryEscape("a b"), 400, "without blanks")
+	try("/page/explain", "name=a%0ab", 400, "without blanks")
+	try("/page/explain", "name="+strings.Repeat("a", 600), 400, "write a name")
+	try("/page/explain", "name=python", 200, "python goes to Consul")
+	try("/page/explain", "name=fail", 409, "cannot be explained")
+	if answer, _ := v.ask("POST", "/page/peers", "name="+strings.Repeat("a", 2*bodyBytes), nil); answer.StatusCode == 200 {
+		t.Error("a form may be as large as it likes")
+	}
+	if diff := cmp.Diff([]string{"restart consul"}, w.supervisor.Calls()); diff != "" {
+		t.Errorf("what was done:\n%s", diff)
+	}
+}
+
+// events reads events of a stream until one satisfies enough.
+func (v *visitor) events(path string, enough func(event, data string) bool) {
+	v.t.Helper()
+	r, err := http.NewRequestWithContext(v.t.Context(), "GET", "http://"+v.address+path, nil)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	r.AddCookie(v.cookie)
+	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patient}).Do(r)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	lines, event := bufio.NewScanner(answer.Body), ""
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+			event = name
+		}
+		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok && enough(event, data) {
+			return
+		}
+	}
+	v.t.Fatalf("the stream %s ended: %v", path, lines.Err())
+}
+
+// TestEvents sends what differs, and nothing twice.
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	v, w := newVisitor(t)
+	v.login()
+	first, changed := map[string]int{}, false
+	v.events("/page/events", func(event, data string) bool {
+		var p part
+		if event != "part" {
+			return false
+		}
+		if err := json.Unmarshal([]byte(data), &p); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(p.HTML), evil) {
+			t.Errorf("%s is not escaped", p.ID)
+		}
+		first[p.ID]++
+		if len(first) == 7 && !changed {
+			changed = true
+			w.state("zookeeper", launcher.StateFailed)
+		}
+		return p.ID == "daemons" && strings.Contains(string(p.HTML), "failed")
+	})
+	if first["balancer"] != 1 || first["links"] != 1 {
+		t.Errorf("parts came %v times", first)
+	}
+	w.logs.Write("consul", evil)
+	v.events("/page/daemons/consul/log", func(event, data string) bool {
+		return event == "line" && strings.Contains(data, `\u003cscript\u003e`)
+	})
+}
+
+// TestManyStreams has more open than there is room for.
+func TestManyStreams(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.serve(t, "")
+	v := &visitor{t: t, address: s.address}
+	v.login()
+	for range streams {
+		s.page.follow <- struct{}{}
+	}
+	for _, path := range []string{"/page/events", "/page/daemons/consul/log"} {
+		if answer, body := v.ask("GET", path, "", nil); answer.StatusCode != http.StatusTooManyRequests {
+			t.Errorf("%s is answered with %d %s", path, answer.StatusCode, body)
+		}
+	}
+	for range streams {
+		<-s.page.follow
+	}
+}
+
+// TestSessionEnds is a week later.
+func TestSessionEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSessions(secret, time.Now)
+		r := &http.Request{Header: http.Header{}}
+		r.AddCookie(&http.Cookie{Name: cookieName, Value: "set by somebody else"})
+		r.AddCookie(s.cookie(true))
+		if one, ok := newSessions(secret, time.Now).of(r); !ok || one.expires.Sub(time.Now()) != sessionTime {
+			t.Errorf("a new launcher does not know the session: %v", one)
+		}
+		time.Sleep(sessionTime - time.Second)
+		if _, ok := s.of(r); !ok {
+			t.Error("it ends too early")
+		}
+		time.Sleep(time.Second)
+		if _, ok := s.of(r); ok {
+			t.Error("it does not end")
+		}
+	})
+}
+
+// TestSlowSource has a source that does not answer: the page comes all the same.
+func TestSlowSource(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	o := w.options("1")
+	block := make(chan struct{})
+	o.Balancer = func(context.Context) (Balancer, error) { <-block; return Balancer{}, errors.New("gone") }
+	p := New(o)
+	parts, err := p.current(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(byID(parts)["balancer"]); !strings.Contains(text, "no answer yet") {
+		t.Errorf("the balancer is shown as %s", text)
+	}
+	if text := string(byID(parts)["daemons"]); !strings.Contains(text, "zookeeper") {
+		t.Errorf("the daemons are shown as %s", text)
+	}
+	close(block)
+	p.Close()
+}
+
+// TestAssets are whole and not minified: who reads the script may judge it.
+func TestAssets(t *testing.T) {
+	t.Parallel()
+	v, _ := newVisitor(t)
+	for path, kind := range map[string]string{"script.js": "text/javascript; charset=utf-8", "style.css": "text/css; charset=utf-8"} {
+		answer, body := v.ask("GET", "/page/"+path, "", nil)
+		want, err := os.ReadFile("assets/" + path)
+		if err != nil || body != string(want) || answer.Header.Get("Content-Type") != kind {
+			t.Errorf("%s comes as %s, %v", path, answer.Header.Get("Content-Type"), err)
+		}
+	}
+}
