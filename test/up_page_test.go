@@ -77,7 +77,7 @@ func TestUpStatusPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &reader{t, lab.Chromium(t)}
-	r.do(chromedp.Navigate("http://10.7.0.1:9000/"), chromedp.WaitVisible("#token"), chromedp.KeyEvent(strings.TrimSpace(string(token))), chromedp.KeyEvent(kb.Enter))
+	r.do(chromedp.Navigate("http://10.7.0.1:9000/"), chromedp.WaitVisible("#token"), chromedp.Focus("#token"), chromedp.KeyEvent(strings.TrimSpace(string(token))), chromedp.KeyEvent(kb.Enter))
 	r.reads("#line", "live")
 	r.reads("#cards", "leader 10.7.0.1:8300")
 

@@ -90,7 +90,7 @@ func (s *statusSource) read(ctx context.Context) (hostStatus, error) {
 	status := hostStatus{Status: st}
 	if slices.ContainsFunc(st.Daemons, func(d launcher.DaemonStatus) bool { return d.Name == "haproxy" && d.State != launcher.StateDisabled }) {
 		// Without a report consul-template has not applied anything yet, which its state tells.
-		status.Balancer, _ = balancer.ReadReport(s.report)
+		status.Balancer, _, _ = balancer.ReadReport(s.report)
 	}
 	return status, nil
 }

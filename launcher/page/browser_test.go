@@ -105,7 +105,7 @@ func openPage(t *testing.T, chromium context.Context, address string) *tab {
 // login types the token.
 func (b *tab) login(token string) {
 	b.t.Helper()
-	b.do(chromedp.KeyEvent(token), chromedp.KeyEvent(kb.Enter))
+	b.do(chromedp.Focus("#token"), chromedp.KeyEvent(token), chromedp.KeyEvent(kb.Enter)) // a tab beside others may not have it yet
 }
 
 // live waits until the page follows the launcher.
