@@ -37,11 +37,11 @@ func newResolvConfCommand(a *app) *cobra.Command {
 		Use: "resolvconf", Short: "Make this host ask its own DNS server, or undo that", Long: resolvConfHelp, Example: resolvConfExample,
 		Args: cobra.NoArgs,
 	}
-	act := func(use, short string, do func(context.Context, *resolvconf.Host, *configs.Settings) (*resolvconf.Result, error)) *cobra.Command {
+	act := func(use, short string, load func(*cobra.Command) (*configs.Loaded, error), do func(context.Context, *resolvconf.Host, *configs.Settings) (*resolvconf.Result, error)) *cobra.Command {
 		sub := &cobra.Command{
 			Use: use, Short: short, Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
-				loaded, _, err := a.load(cmd)
+				loaded, err := load(cmd)
 				if err != nil {
 					return err
 				}
@@ -62,7 +62,16 @@ func newResolvConfCommand(a *app) *cobra.Command {
 		cmd.AddCommand(sub)
 		return sub
 	}
-	act("install", "Make this host ask its own DNS server", func(ctx context.Context, h *resolvconf.Host, s *configs.Settings) (*resolvconf.Result, error) {
+	valid := func(cmd *cobra.Command) (*configs.Loaded, error) {
+		loaded, _, err := a.load(cmd)
+		return loaded, err
+	}
+	// Whatever is wrong with the settings, a host must be able to go back.
+	asTheyAre := func(cmd *cobra.Command) (*configs.Loaded, error) {
+		loaded, _, _ := a.look(cmd)
+		return loaded, nil
+	}
+	act("install", "Make this host ask its own DNS server", valid, func(ctx context.Context, h *resolvconf.Host, s *configs.Settings) (*resolvconf.Result, error) {
 		server, ok := s.DNSAddress()
 		if !ok {
 			return nil, errors.New("the DNS server does not listen on port 53, the only one that resolv.conf knows; set DNS_PORT=53")
@@ -70,7 +79,7 @@ func newResolvConfCommand(a *app) *cobra.Command {
 		return h.Install(ctx, server)
 	})
 	force := false
-	restore := act("restore", "Put back how this host resolved names before", func(ctx context.Context, h *resolvconf.Host, _ *configs.Settings) (*resolvconf.Result, error) {
+	restore := act("restore", "Put back how this host resolved names before", asTheyAre, func(ctx context.Context, h *resolvconf.Host, _ *configs.Settings) (*resolvconf.Result, error) {
 		return h.Restore(ctx, force)
 	})
 	restore.Flags().BoolVar(&force, "force", false, "also put back what somebody has changed since")
