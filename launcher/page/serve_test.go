@@ -379,7 +379,7 @@ func TestSessionEnds(t *testing.T) {
 		r := &http.Request{Header: http.Header{}}
 		r.AddCookie(&http.Cookie{Name: cookieName, Value: "set by somebody else"})
 		r.AddCookie(s.cookie(true))
-		if one, ok := newSessions(secret, time.Now).of(r); !ok || one.expires.Sub(time.Now()) != sessionTime {
+		if one, ok := newSessions(secret, time.Now).of(r); !ok || time.Until(one.expires) != sessionTime {
 			t.Errorf("a new launcher does not know the session: %v", one)
 		}
 		time.Sleep(sessionTime - time.Second)
