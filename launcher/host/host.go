@@ -195,7 +195,7 @@ func (h *Host) wait(ctx context.Context, ended chan struct{}, reloads <-chan os.
 		case <-urgent:
 			urgent = nil
 			h.o.Log.Warn("asked a second time to stop; killing what still runs")
-			h.killAll()
+			h.supervisor.KillAll()
 		case <-reloads:
 			go h.reloadBySignal(ctx)
 		case path := <-h.upgrades:

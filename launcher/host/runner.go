@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -129,13 +128,4 @@ func capabilities(names []string) ([]uintptr, error) {
 		list = append(list, n)
 	}
 	return list, nil
-}
-
-// killAll ends everything at once.
-func (h *Host) killAll() {
-	for _, d := range h.supervisor.Status().Daemons {
-		if d.Pid > 0 {
-			_ = unix.Kill(d.Pid, syscall.SIGKILL)
-		}
-	}
 }

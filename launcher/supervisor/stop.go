@@ -143,3 +143,16 @@ func (s *Supervisor) before(first, then *daemon) bool {
 func (s *Supervisor) finished() bool {
 	return s.farewell && !slices.ContainsFunc(s.daemons, (*daemon).present)
 }
+
+// KillAll ends everything that runs at once, with all that belongs to it.
+func (s *Supervisor) KillAll() {
+	s.post(func() {
+		for _, d := range s.daemons {
+			for _, r := range append(slices.Clone(d.leaving), d.run) {
+				if r != nil {
+					r.process.KillAll()
+				}
+			}
+		}
+	})
+}

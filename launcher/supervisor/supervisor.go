@@ -85,7 +85,7 @@ type Supervisor struct {
 // New makes a supervisor. With a snapshot it goes on where another process of this
 // program left off: the daemons that ran then run still.
 func New(opts Options, from *Snapshot) *Supervisor {
-	s := &Supervisor{opts: opts, byName: map[string]*daemon{}, calls: make(chan func()), done: make(chan struct{}), reloading: make(chan struct{}, 1)}
+	s := &Supervisor{changed: true, opts: opts, byName: map[string]*daemon{}, calls: make(chan func()), done: make(chan struct{}), reloading: make(chan struct{}, 1)}
 	for _, plan := range opts.Plan.Daemons {
 		d := &daemon{name: plan.Name, plan: plan, wanted: plan.Run, since: time.Now(), state: launcher.StateDisabled}
 		if plan.Run {

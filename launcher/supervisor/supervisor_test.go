@@ -350,3 +350,16 @@ func TestOneWhoseSocketsCannotBeSharedIsStoppedFirst(t *testing.T) {
 		}
 	})
 }
+
+func TestAllIsKilledWhenSomebodyAsksTwice(t *testing.T) {
+	bubble(t, daemons(consul), func(r *rig) { r.stubborn["consul"] = true }, func(r *rig) {
+		r.pass(time.Second)
+		r.cancel()
+		r.pass(time.Second) // long before its grace is over
+		r.KillAll()
+		r.settled()
+		if got := r.took(); !slices.Contains(got, "consul is killed") {
+			t.Errorf("events %q", got)
+		}
+	})
+}
