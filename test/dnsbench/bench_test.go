@@ -28,12 +28,13 @@ func BenchmarkDNS(b *testing.B) {
 		r.clear()
 		upstream := nsd(b)
 		r.starts(b, upstream)
+		// What overruns an upstream comes last, because dnsdist takes such a one for dead.
 		run(b, r, upstream, upstream, func(q questions) []work {
 			return []work{
+				{"nsd, UDP, 20,000 queries/s", q.distinct, overUDP, 20000},
+				{"nsd, UDP, 50,000 queries/s", q.distinct, overUDP, 50000},
 				{"nsd, UDP, distinct names", q.distinct, overUDP, 0},
 				{"nsd, UDP, one hot name", q.hot, overUDP, 0},
-				{"nsd, UDP, 50,000 queries/s", q.distinct, overUDP, 50000},
-				{"nsd, UDP, 20,000 queries/s", q.distinct, overUDP, 20000},
 				{"nsd, TCP, pipelined", q.distinct, pipelined, 0},
 				{"nsd, TCP, one query each", q.distinct, oneByOne, 0},
 			}
@@ -44,13 +45,13 @@ func BenchmarkDNS(b *testing.B) {
 		consul := &server{name: direct, addr: node.DNS, process: node.Process()}
 		run(b, r, consul, upstream, func(q questions) []work {
 			return []work{
+				{"Consul, UDP, 1,000 queries/s", q.distinct, overUDP, 1000},
+				{"Consul, UDP, 5,000 queries/s", q.distinct, overUDP, 5000},
+				{"Consul, UDP, 20,000 queries/s", q.distinct, overUDP, 20000},
 				{"Consul, UDP, distinct names", q.distinct, overUDP, 0},
 				{"Consul, UDP, one hot name", q.hot, overUDP, 0},
 				{"Consul, UDP, 90 % Consul 10 % recursor", q.mix, overUDP, 0},
 				{"Consul, UDP, SRV of 300 instances", q.crowd, overUDP, 0},
-				{"Consul, UDP, 1,000 queries/s", q.distinct, overUDP, 1000},
-				{"Consul, UDP, 5,000 queries/s", q.distinct, overUDP, 5000},
-				{"Consul, UDP, 20,000 queries/s", q.distinct, overUDP, 20000},
 			}
 		}, tagName)
 	}

@@ -153,18 +153,20 @@ func (r *report) goals() (all []goal) {
 		distinct = "nsd, UDP, distinct names"
 		real     = "Consul, UDP, "
 	)
-	add("distinct names, queries/s over dnsdist with random ids", r.ratios(distinct, "dnsdist random", qps), true, 1.1)
+	add("distinct names, queries/s over dnsdist with random ids", r.ratios(distinct, equalSecurity, qps), true, 1.1)
 	add("distinct names, queries/s over dnsdist", r.ratios(distinct, "dnsdist", qps), true, 1)
 	add("distinct names, queries/s over dnsmasq", r.ratios(distinct, "dnsmasq", qps), true, 2.5)
-	add("distinct names, CPU per query over dnsdist with random ids", r.ratios(distinct, "dnsdist random", cpu), false, 1)
+	add("distinct names, CPU per query over dnsdist with random ids", r.ratios(distinct, equalSecurity, cpu), false, 1)
 	add("one hot name, queries/s over unbound", r.ratios("nsd, UDP, one hot name", "unbound", qps), true, 1)
 	add("Consul, one hot name, queries/s over asking it directly", r.ratios(real+"one hot name", direct, qps), true, 7)
 	add("Consul, distinct names, queries/s over asking it directly", r.ratios(real+"distinct names", direct, qps), true, 0.95)
 	add("peak memory at 50,000 queries/s, MB", r.pick("nsd, UDP, 50,000 queries/s", ours, memory), false, 25)
 	var added []float64
 	mine, theirs := r.pick(real+"5,000 queries/s", ours, p99), r.pick(real+"5,000 queries/s", direct, p99)
-	for i := range mine {
-		added = append(added, mine[i]-theirs[i])
+	for i, f := range r.runs[real+"5,000 queries/s"][direct] {
+		if f.QPS > 0.98*5000 { // else Consul itself is overrun, and the difference says nothing
+			added = append(added, mine[i]-theirs[i])
+		}
 	}
 	add("added to Consul's p99 at 5,000 queries/s, µs", added, false, 100)
 	add("from exec to the first answer, ms", r.startup[ours], false, 50)

@@ -6,7 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"text/template"
@@ -51,7 +53,7 @@ var kinds = []kind{
 		}
 	}, env: []string{"HOSTNAME=bench", "IP=192.0.2.1", "LOG_LEVEL=warn"}},
 	{name: "dnsdist", argv: dnsdist(false)},
-	{name: "dnsdist random", argv: dnsdist(true)},
+	{name: secureName(), argv: dnsdist(true)},
 	{name: "dnsmasq", argv: func(t testing.TB, p place) []string {
 		return []string{"dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=" + fill(t, p, "dnsmasq.conf")}
 	}},
@@ -71,6 +73,23 @@ func dnsdist(secure bool) func(testing.TB, place) []string {
 		}
 		return []string{"dnsdist", "--supervised", "--disable-syslog", "-C", fill(t, p, "dnsdist.conf")}
 	}
+}
+
+// equalSecurity is the name of dnsdist where it draws ids and sockets at random, as all others here do.
+const equalSecurity = "dnsdist random"
+
+// secureName tells what the second dnsdist is: releases before 1.8, such as Debian 12's, know neither random ids nor
+// random sockets, and must not be taken for what they are not.
+func secureName() string {
+	out, _ := exec.Command("dnsdist", "--version").Output()
+	if m := regexp.MustCompile(`dnsdist (\d+)\.(\d+)`).FindSubmatch(out); m != nil {
+		major, _ := strconv.Atoi(string(m[1]))
+		minor, _ := strconv.Atoi(string(m[2]))
+		if major > 1 || minor >= 8 {
+			return equalSecurity
+		}
+	}
+	return "dnsdist sockets"
 }
 
 // localSockets is how many sockets towards a server of the same host we draw from, in each of our event loops;
