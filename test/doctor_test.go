@@ -124,7 +124,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	}
 	wantLine(t, lines, "port 53", "fail", "udp is held by dnsmasq (pid ", "systemctl disable --now dnsmasq")
 	wantLine(t, lines, "port 53", "fail", "tcp is held by dnsmasq (pid ", "systemctl disable --now dnsmasq")
-	wantLine(t, lines, "resolv.conf", "warn", "this host asks 10.7.0.53", "cp -L /etc/resolv.conf /etc/resolv.conf.orig && echo 'nameserver 10.7.0.1' > /etc/resolv.conf")
+	wantLine(t, lines, "resolv.conf", "warn", "this host asks 10.7.0.53", "panteras resolvconf install")
 	wantLine(t, lines, "recursors", "ok", "10.7.0.53", "")
 	wantLine(t, lines, "consul", "fail", "cannot reach Consul at 127.0.0.1:1: ", "CONSUL_HTTP_ADDR")
 	wantLine(t, lines, "programs", "fail", "haproxy is not installed", "apt-get install haproxy")
