@@ -4,19 +4,20 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
-	"strings"
+
+	"panteras/internal/resolv"
 )
 
 // Where the host's recursors are looked for. The copy is what was there before resolv.conf was pointed at us. systemd-resolved shows only its stub in
 // resolv.conf, and the recursors in a file of its own.
 const (
-	resolvCopy    = "/etc/resolv.conf.orig"
-	resolvConf    = "/etc/resolv.conf"
+	resolvCopy    = resolv.Copy
+	resolvConf    = resolv.File
 	resolvSystemd = "/run/systemd/resolve/resolv.conf"
 )
 
 // stubs are the addresses of systemd-resolved (systemd-resolved.service(8)): asking it would ask us back.
-var stubs = map[netip.Addr]bool{netip.MustParseAddr("127.0.0.53"): true, netip.MustParseAddr("127.0.0.54"): true}
+var stubs = map[netip.Addr]bool{resolv.Stub: true, netip.MustParseAddr("127.0.0.54"): true}
 
 // readRecursors finds the recursors of the host, and says which file told. read is os.ReadFile. An error means that nothing is known of them now: a file
 // that is there could not be read, or the one that should tell is not there (fs.ErrNotExist).
@@ -61,14 +62,8 @@ func withoutStub(servers []netip.AddrPort) (kept []netip.AddrPort) {
 
 // parseResolvConf reads the nameserver lines (resolv.conf(5)); others do not concern a server.
 func parseResolvConf(b []byte) (servers []netip.AddrPort) {
-	for line := range strings.Lines(string(b)) {
-		f := strings.Fields(line)
-		if len(f) < 2 || f[0] != "nameserver" {
-			continue
-		}
-		if a, err := netip.ParseAddr(f[1]); err == nil {
-			servers = append(servers, netip.AddrPortFrom(a, 53))
-		}
+	for _, a := range resolv.Nameservers(string(b)) {
+		servers = append(servers, netip.AddrPortFrom(a, 53))
 	}
 	return servers
 }

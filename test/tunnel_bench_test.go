@@ -100,7 +100,6 @@ func (w *way) note(figure string, value float64) {
 // their processes, but not of those that measure.
 func (w *way) cpu(b *testing.B) float64 {
 	b.Helper()
-	const ticks = 100 // a second
 	networks := map[string]bool{}
 	for _, h := range []*host{w.lab.client, w.lab.gateway} {
 		network, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", h.net.Fd()))
@@ -113,23 +112,15 @@ func (w *way) cpu(b *testing.B) float64 {
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, p := range processes {
 		network, err := os.Readlink(p + "/ns/net")
-		stat, err2 := os.ReadFile(p + "/stat")
-		_, rest, ok := strings.Cut(string(stat), ") ")
-		if f := strings.Fields(rest); err == nil && err2 == nil && ok && networks[network] && !strings.Contains(string(stat), "iperf3") && len(f) > 12 {
-			user, _ := strconv.ParseFloat(f[11], 64)
-			system, _ := strconv.ParseFloat(f[12], 64)
-			total += (user + system) / ticks
+		name, err2 := os.ReadFile(p + "/comm")
+		if err != nil || err2 != nil || !networks[network] || strings.Contains(string(name), "iperf3") {
+			continue
 		}
+		pid, _ := strconv.Atoi(filepath.Base(p))
+		own, _, _ := lab.ProcessorTime(pid) // it may have ended
+		total += own
 	}
 	return total
-}
-
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
 }
 
 // report prints the medians, and how many times ours each is.
@@ -148,18 +139,18 @@ func report(b *testing.B, ways []*way) {
 	for _, w := range ways {
 		fmt.Fprintf(&text, "\n%-18s", w.name)
 		for _, f := range figures {
-			m := median(w.figures[f])
+			m := lab.Median(w.figures[f])
 			if m == 0 {
 				fmt.Fprintf(&text, "%18s", "-")
 				continue
 			}
-			fmt.Fprintf(&text, "%10.5g %7s", m, fmt.Sprintf("(%.2f)", median(mine.figures[f])/m))
+			fmt.Fprintf(&text, "%10.5g %7s", m, fmt.Sprintf("(%.2f)", lab.Median(mine.figures[f])/m))
 			fmt.Fprintf(&spread, "\n%s, %s: %.5g to %.5g", w.name, f, slices.Min(w.figures[f]), slices.Max(w.figures[f]))
 		}
 	}
 	b.Log(text.String() + "\nfrom the least to the most of the rounds:" + spread.String())
-	b.ReportMetric(median(mine.figures["up Mbit/s"]), "Mbit/s-up")
-	b.ReportMetric(median(mine.figures["down Mbit/s"]), "Mbit/s-down")
+	b.ReportMetric(lab.Median(mine.figures["up Mbit/s"]), "Mbit/s-up")
+	b.ReportMetric(lab.Median(mine.figures["down Mbit/s"]), "Mbit/s-down")
 }
 
 // newWay makes hosts of their own for a way, with iperf3 at the service.

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"panteras/configs"
+	"panteras/internal/resolv"
 	"panteras/launcher"
 	"panteras/launcher/export"
 
@@ -76,7 +77,7 @@ func exportFacts(self, dir string) (export.Facts, error) {
 	if info, err := os.Stat(folder); err == nil && info.IsDir() {
 		f.Folder = folder
 	}
-	if _, err := os.Stat("/etc/resolv.conf.orig"); err == nil {
+	if _, err := os.Stat(resolv.Copy); err == nil {
 		f.ResolvCopy = true
 	}
 	if docker, err := exec.LookPath("docker"); err == nil {

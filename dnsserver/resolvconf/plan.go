@@ -5,12 +5,14 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+
+	"panteras/internal/resolv"
 )
 
 // The files that matter.
 const (
-	file          = "/etc/resolv.conf"
-	copied        = "/etc/resolv.conf.orig"
+	file          = resolv.File
+	copied        = resolv.Copy
 	resolvedDrop  = "/etc/systemd/resolved.conf.d/panteras-dns.conf"
 	nmDrop        = "/etc/NetworkManager/conf.d/90-panteras.conf"
 	nmKeeps       = "/run/NetworkManager/resolv.conf"
@@ -56,11 +58,11 @@ func plan(f facts, server netip.Addr) record {
 			target = filepath.Join(filepath.Dir(file), target)
 		}
 	}
-	servers := nameservers(f.text)
+	servers := resolv.Nameservers(f.text)
 	switch {
 	case len(servers) == 1 && servers[0] == server:
 		return r
-	case isResolved(target) || len(servers) > 0 && servers[0] == stub:
+	case isResolved(target) || len(servers) > 0 && servers[0] == resolv.Stub:
 		r.Manager = "systemd-resolved"
 		r.Tell = []string{"systemctl", "restart", "systemd-resolved"}
 		r.Changes = []change{{Path: resolvedDrop, After: text(fmt.Sprintf(resolvedText, server))}}
@@ -127,9 +129,6 @@ func globalServers(files []string) (list []netip.Addr) {
 	return list
 }
 
-// stub is where systemd-resolved listens (systemd-resolved.service(8)).
-var stub = netip.MustParseAddr("127.0.0.53")
-
 func isResolved(target string) bool {
 	return strings.HasPrefix(target, "/run/systemd/resolve/") || target == "/usr/lib/systemd/resolv.conf" || target == "/lib/systemd/resolv.conf"
 }
@@ -145,18 +144,4 @@ func pointed(old string, server netip.Addr) string {
 		}
 	}
 	return b.String()
-}
-
-// nameservers are the servers that a resolv.conf names.
-func nameservers(text string) (list []netip.Addr) {
-	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		if len(f) < 2 || f[0] != "nameserver" {
-			continue
-		}
-		if a, err := netip.ParseAddr(f[1]); err == nil {
-			list = append(list, a)
-		}
-	}
-	return list
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"panteras/internal/resolv"
 	"panteras/internal/statefile"
 )
 
@@ -99,7 +100,7 @@ func (h *Host) apply(ctx context.Context, r record) error {
 	if err != nil {
 		return err
 	}
-	servers := nameservers(string(content))
+	servers := resolv.Nameservers(string(content))
 	if len(servers) == 0 {
 		return fmt.Errorf("%s names no server now", file)
 	}

@@ -203,24 +203,11 @@ func (w *way) cpu(b *testing.B) float64 {
 	if w.pid == 0 {
 		return 0
 	}
-	const ticks = 100 // a second
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.pid))
+	own, _, err := lab.ProcessorTime(w.pid)
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), ") ")
-	fields := strings.Fields(rest)
-	user, _ := strconv.ParseFloat(fields[11], 64)
-	system, _ := strconv.ParseFloat(fields[12], 64)
-	return (user + system) / ticks
-}
-
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[len(sorted)/2]
+	return own
 }
 
 // reportWays prints the medians; in brackets what ours of the same size (of 10 services,
@@ -242,8 +229,8 @@ func reportWays(b *testing.B, ways []*way) {
 		ours := ways[slices.IndexFunc(ways, func(w *way) bool { return w.name == "maps, "+size })]
 		fmt.Fprintf(&text, "\n%-16s", w.name)
 		for _, f := range figures {
-			if m := median(w.figures[f]); m != 0 {
-				fmt.Fprintf(&text, "%12.4g %7s", m, fmt.Sprintf("(%.2f)", median(ours.figures[f])/m))
+			if m := lab.Median(w.figures[f]); m != 0 {
+				fmt.Fprintf(&text, "%12.4g %7s", m, fmt.Sprintf("(%.2f)", lab.Median(ours.figures[f])/m))
 			} else {
 				fmt.Fprintf(&text, "%20s", "-")
 			}

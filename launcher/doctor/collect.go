@@ -16,6 +16,7 @@ import (
 	"panteras/configs"
 	"panteras/internal/consulclient"
 	"panteras/internal/holder"
+	"panteras/internal/resolv"
 	"panteras/launcher"
 
 	consul "github.com/hashicorp/consul/api"
@@ -33,7 +34,7 @@ func Collect(ctx context.Context, s *configs.Settings, plan *launcher.Plan, addr
 		Up:           answers(filepath.Join(s.RunDir, "control.sock")),
 		Addrs:        addrs,
 		Held:         held(s.DNSListen),
-		Resolv:       resolv(),
+		Resolv:       readResolv(),
 		Consul:       askConsul(ctx, s),
 		Missing:      missing(plan),
 		DockerSocket: exists(launcher.DockerSocket),
@@ -67,33 +68,17 @@ func held(listen []netip.AddrPort) []Held {
 	return list
 }
 
-func resolv() Resolv {
-	const file, before = "/etc/resolv.conf", "/etc/resolv.conf.orig"
+func readResolv() Resolv {
 	var r Resolv
-	text, err := os.ReadFile(file)
+	text, err := os.ReadFile(resolv.File)
 	if err != nil {
 		r.Err = err.Error()
 	}
-	r.Servers = nameservers(string(text))
-	if text, err := os.ReadFile(before); err == nil {
-		r.Copy, r.Before = true, nameservers(string(text))
+	r.Servers = resolv.Nameservers(string(text))
+	if text, err := os.ReadFile(resolv.Copy); err == nil {
+		r.Copy, r.Before = true, resolv.Nameservers(string(text))
 	}
 	return r
-}
-
-// nameservers reads the lines that name servers (resolv.conf(5)).
-func nameservers(text string) []netip.Addr {
-	var list []netip.Addr
-	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		if len(f) < 2 || f[0] != "nameserver" {
-			continue
-		}
-		if a, err := netip.ParseAddr(f[1]); err == nil {
-			list = append(list, a)
-		}
-	}
-	return list
 }
 
 func askConsul(ctx context.Context, s *configs.Settings) Consul {

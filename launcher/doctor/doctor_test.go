@@ -198,13 +198,6 @@ func TestForms(t *testing.T) {
 	}
 }
 
-func TestNameservers(t *testing.T) {
-	got := nameservers("# nameserver 1.1.1.1\nsearch x\nnameserver 10.0.0.1\n\tnameserver fe80::1%eth0 # x\nnameserver\nnameserver nonsense\n")
-	if join(got) != "10.0.0.1, fe80::1%eth0" {
-		t.Errorf("%v", got)
-	}
-}
-
 func TestPrograms(t *testing.T) {
 	dir := t.TempDir()
 	for name, mode := range map[string]os.FileMode{"there": 0o755, "text": 0o644} {

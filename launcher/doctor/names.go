@@ -5,10 +5,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-)
 
-// stub is where systemd-resolved listens (systemd-resolved.service(8)).
-var stub = netip.MustParseAddr("127.0.0.53")
+	"panteras/internal/resolv"
+)
 
 // stopHolder is how to make way for the DNS server, by the name of who holds its port.
 var stopHolder = map[string]string{
@@ -86,8 +85,8 @@ func (d *diagnosis) resolvConf() {
 		d.ok(check, "this host asks the DNS server at %s", r.Servers[0])
 	case d.isOwn(r.Servers[0]):
 		d.ok(check, "this host asks the DNS server at %s, and %s while that does not answer", r.Servers[0], join(r.Servers[1:]))
-	case r.Servers[0] == stub:
-		d.add(check, Warn, pointHere, "it names systemd-resolved (%s), which must forward to the DNS server at %s", stub, address)
+	case r.Servers[0] == resolv.Stub:
+		d.add(check, Warn, pointHere, "it names systemd-resolved (%s), which must forward to the DNS server at %s", resolv.Stub, address)
 	default:
 		d.add(check, Warn, pointHere, "it points elsewhere: this host asks %s, which does not know Consul's names", join(r.Servers))
 	}
@@ -100,7 +99,7 @@ func (d *diagnosis) isOwn(a netip.Addr) bool {
 		case l.Port() != 53:
 		case l.Addr() == a:
 			return true
-		case l.Addr().IsUnspecified() && l.Addr().Is4() == a.Is4() && a != stub && (a.IsLoopback() || a == d.IP || slices.Contains(d.facts.Addrs, a)):
+		case l.Addr().IsUnspecified() && l.Addr().Is4() == a.Is4() && a != resolv.Stub && (a.IsLoopback() || a == d.IP || slices.Contains(d.facts.Addrs, a)):
 			return true
 		}
 	}
@@ -113,9 +112,9 @@ func (d *diagnosis) recursors() {
 		return
 	}
 	const check = "recursors"
-	servers, from := d.facts.Resolv.Servers, "/etc/resolv.conf"
+	servers, from := d.facts.Resolv.Servers, resolv.File
 	if d.facts.Resolv.Copy {
-		servers, from = d.facts.Resolv.Before, "/etc/resolv.conf.orig"
+		servers, from = d.facts.Resolv.Before, resolv.Copy
 	}
 	others := slices.DeleteFunc(slices.Clone(servers), d.isOwn)
 	switch {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"panteras/configs"
+	"panteras/internal/resolv"
 	"panteras/launcher"
 )
 
@@ -15,7 +16,6 @@ const (
 	restrictedFolder = "/etc/panteras"
 	dockerSocket     = "/var/run/docker.sock"
 	dockerProgram    = "/usr/local/bin/docker"
-	resolvCopy       = "/etc/resolv.conf.orig"
 )
 
 // Compose is a file for Docker Compose (https://compose-spec.io) with one service that
@@ -51,7 +51,7 @@ func Compose(loaded *configs.Loaded, plan *launcher.Plan, f Facts) string {
 	y.bind(s.LogDir, s.LogDir, makeFolder)
 	y.bind(dockerSocket, dockerSocket, "")
 	if f.ResolvCopy {
-		y.bind(resolvCopy, resolvCopy, readOnly)
+		y.bind(resolv.Copy, resolv.Copy, readOnly)
 	}
 	if s.HostDocker {
 		program := f.Docker

@@ -71,15 +71,24 @@ func (s *snapshot) dnsPart() dnsView {
 	return v
 }
 
-func (s *snapshot) dnsCard() card {
-	c := card{Title: "DNS", Target: "dns", Tone: good}
-	d := s.daemon("dns")
+// away fills the card of a daemon that does not do its work here, and tells whether that
+// is so.
+func (s *snapshot) away(c *card, daemon, called string) bool {
+	d := s.daemon(daemon)
 	switch {
 	case d == nil || d.State == launcher.StateDisabled:
 		c.Figure, c.Note, c.Tone = "off", "not on this host", quiet
-		return c
 	case !d.Ready:
-		c.Figure, c.Note, c.Tone = "down", "the DNS server is "+string(d.State), tone(d.State)
+		c.Figure, c.Note, c.Tone = "down", called+" is "+string(d.State), tone(d.State)
+	default:
+		return false
+	}
+	return true
+}
+
+func (s *snapshot) dnsCard() card {
+	c := card{Title: "DNS", Target: "dns", Tone: good}
+	if s.away(&c, "dns", "the DNS server") {
 		return c
 	}
 	v := s.dnsPart()
@@ -254,13 +263,7 @@ func (s *snapshot) balancerPart() balancerView {
 
 func (s *snapshot) balancerCard() card {
 	c := card{Title: "Balancer", Target: "balancer", Tone: good}
-	d := s.daemon("haproxy")
-	switch {
-	case d == nil || d.State == launcher.StateDisabled:
-		c.Figure, c.Note, c.Tone = "off", "not on this host", quiet
-		return c
-	case !d.Ready:
-		c.Figure, c.Note, c.Tone = "down", "HAProxy is "+string(d.State), tone(d.State)
+	if s.away(&c, "haproxy", "HAProxy") {
 		return c
 	}
 	v := s.balancerPart()

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"panteras/internal/lab"
 )
 
 // work is one thing that every server is asked to do.
@@ -125,24 +127,21 @@ func (f *figures) percentiles(out []byte) {
 
 // cpu is the processor time of the server and of its children, in seconds.
 func (s *server) cpu() (total float64) {
-	const ticks = 100 // a second
 	for _, pid := range s.processes() {
-		for _, field := range []int{11, 12, 13, 14} { // user and system, its own and that of children that ended
-			ticked, _ := strconv.ParseFloat(statField(pid, field), 64)
-			total += ticked / ticks
-		}
+		own, children, _ := lab.ProcessorTime(pid) // it may have ended
+		total += own + children
 	}
 	return total
 }
 
-// statField is a field of /proc/PID/stat, counted from what follows the name.
-func statField(pid, field int) string {
+// parent is the parent of a process, "" once it has ended.
+func parent(pid int) string {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) <= field {
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // the name may hold anything
+	if len(fields) < 2 {
 		return ""
 	}
-	return fields[field]
+	return fields[1]
 }
 
 // processes are the server's, and those that it forked.
@@ -151,7 +150,7 @@ func (s *server) processes() []int {
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, d := range dirs {
 		pid, _ := strconv.Atoi(filepath.Base(d))
-		if statField(pid, 1) == strconv.Itoa(s.process.Pid()) {
+		if parent(pid) == strconv.Itoa(s.process.Pid()) {
 			all = append(all, pid)
 		}
 	}

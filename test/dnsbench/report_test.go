@@ -76,14 +76,6 @@ func (r *report) ratios(work, server string, get func(figures) float64) (values 
 	return values
 }
 
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
-}
-
 func qps(f figures) float64    { return f.QPS }
 func cpu(f figures) float64    { return f.CPU }
 func mean(f figures) float64   { return f.Mean }
@@ -108,16 +100,16 @@ func (r *report) print(b *testing.B) {
 			if len(v) == 0 {
 				continue
 			}
-			fmt.Fprintf(&text, "%-16s%10.0f %-19s%12.2f%9.1f%12.2f%9.0f%9.0f%9.0f%9.0f%7.0f%8.1f\n", s, median(v),
-				fmt.Sprintf("(%.0f-%.0f)", slices.Min(v), slices.Max(v)), median(r.ratios(w, s, qps)),
-				median(r.pick(w, s, cpu)), median(r.ratios(w, s, cpu)), median(r.pick(w, s, mean)), median(r.pick(w, s, p50)),
-				median(r.pick(w, s, p99)), median(r.pick(w, s, p999)), median(r.pick(w, s, lost)), slices.Max(r.pick(w, s, memory)))
+			fmt.Fprintf(&text, "%-16s%10.0f %-19s%12.2f%9.1f%12.2f%9.0f%9.0f%9.0f%9.0f%7.0f%8.1f\n", s, lab.Median(v),
+				fmt.Sprintf("(%.0f-%.0f)", slices.Min(v), slices.Max(v)), lab.Median(r.ratios(w, s, qps)),
+				lab.Median(r.pick(w, s, cpu)), lab.Median(r.ratios(w, s, cpu)), lab.Median(r.pick(w, s, mean)), lab.Median(r.pick(w, s, p50)),
+				lab.Median(r.pick(w, s, p99)), lab.Median(r.pick(w, s, p999)), lab.Median(r.pick(w, s, lost)), slices.Max(r.pick(w, s, memory)))
 		}
 	}
 	text.WriteString("\nfrom exec to the first answer, ms\n")
 	for _, k := range kinds {
 		if v := r.startup[k.name]; len(v) > 0 {
-			fmt.Fprintf(&text, "%-16s%10.1f (%.1f-%.1f)\n", k.name, median(v), slices.Min(v), slices.Max(v))
+			fmt.Fprintf(&text, "%-16s%10.1f (%.1f-%.1f)\n", k.name, lab.Median(v), slices.Min(v), slices.Max(v))
 		}
 	}
 	text.WriteString("\ngoals\n")
@@ -142,7 +134,7 @@ func (r *report) goals() (all []goal) {
 		if len(values) == 0 {
 			return
 		}
-		g := goal{Name: name, Value: median(values), Wanted: fmt.Sprintf("<= %g", bound)}
+		g := goal{Name: name, Value: lab.Median(values), Wanted: fmt.Sprintf("<= %g", bound)}
 		g.Reached = g.Value <= bound
 		if least {
 			g.Wanted, g.Reached = fmt.Sprintf(">= %g", bound), g.Value >= bound
@@ -191,7 +183,7 @@ func (r *report) save(b *testing.B, goals []goal) {
 	for _, w := range r.works {
 		for _, s := range r.servers {
 			if runs := r.runs[w][s]; len(runs) > 0 {
-				entries = append(entries, entry{w, s, runs, median(r.ratios(w, s, qps)), median(r.ratios(w, s, cpu))})
+				entries = append(entries, entry{w, s, runs, lab.Median(r.ratios(w, s, qps)), lab.Median(r.ratios(w, s, cpu))})
 			}
 		}
 	}
