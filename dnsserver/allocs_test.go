@@ -61,6 +61,7 @@ func TestGatherAllocs(t *testing.T) {
 				}
 			}
 		}
+		w.flush()
 		for range 8 {
 			failed = failed || recvFrom(f.client, f.buf, nil) < 12
 		}

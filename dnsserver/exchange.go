@@ -82,21 +82,33 @@ func (w *worker) record(fi int32, a attempt) {
 	f.stageAtt++
 }
 
-// readUpstream takes one datagram from an upstream's socket; epoll reports again if there are more.
+// readUpstream takes datagrams from an upstream's socket; epoll reports again if there are more.
 func (w *worker) readUpstream(si int32) {
 	s := &w.socks[si]
 	if s.fd < 0 {
 		return
 	}
-	n, errno := sock.Recv(s.fd, w.upBuf[:wire.MaxMessage])
+	n, errno := w.fromUp.Receive(s.fd)
 	if errno != 0 {
 		if errno != unix.EAGAIN && errno != unix.EINTR {
 			w.unreachable(si, none)
 		}
 		return
 	}
-	m := w.upBuf[:n]
-	if n < wire.HeaderLen {
+	gen := s.gen
+	for i := range n {
+		// An answer may have been the last that the socket waited for, and its place may be another's by now.
+		if s := &w.socks[si]; s.fd < 0 || s.gen != gen {
+			return
+		}
+		w.heard(si, w.fromUp.Datagram(i))
+	}
+}
+
+// heard handles one datagram of an upstream.
+func (w *worker) heard(si int32, m []byte) {
+	s := &w.socks[si]
+	if len(m) < wire.HeaderLen {
 		s.st.server.Mismatches.Add(1)
 		return
 	}

@@ -23,7 +23,8 @@ const (
 
 // upSocket is one connected socket.
 type upSocket struct {
-	fd      int // -1: free
+	fd      int    // -1: free
+	gen     uint32 // of those that have had this place
 	st      *upState
 	slot    int // its place in st.socks; none when it takes no more queries
 	pending int
@@ -88,7 +89,7 @@ func (w *worker) pick(st *upState) int32 {
 	} else {
 		clear(used[:])
 	}
-	w.socks[si] = upSocket{fd: fd, st: st, slot: k, uses: 1, opened: w.now, used: used}
+	w.socks[si] = upSocket{fd: fd, gen: w.socks[si].gen + 1, st: st, slot: k, uses: 1, opened: w.now, used: used}
 	st.socks[k] = si
 	return si
 }

@@ -1,0 +1,154 @@
+package sock
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mmsghdr is what recvmmsg(2) and sendmmsg(2) take for each datagram.
+type mmsghdr struct {
+	hdr unix.Msghdr
+	n   uint32 // bytes received or sent
+}
+
+// skew keeps buffers of a power of two from lying at the same place of every page, where they would push each other out of the processor's cache.
+const skew = 192
+
+// ctrlRoom is more than what comes with a datagram: packet information, and perhaps another message of the socket's owner.
+const ctrlRoom = 64
+
+// Inbox takes several datagrams with one system call (recvmmsg(2)).
+type Inbox struct {
+	hdrs   []mmsghdr
+	iovs   []unix.Iovec
+	names  [][unix.SizeofSockaddrInet6]byte // none: the sender is not asked for
+	ctrls  [][ctrlRoom]byte
+	buf    []byte
+	stride int
+	used   int // of the last Receive
+}
+
+// NewInbox makes room for n datagrams of at most size bytes; longer ones are cut. peers tells whether [Inbox.Peer] will be asked. Memory is only touched
+// as far as datagrams fill it.
+func NewInbox(n, size int, peers bool) *Inbox {
+	in := &Inbox{hdrs: make([]mmsghdr, n), iovs: make([]unix.Iovec, n), stride: size + skew, used: n}
+	in.buf = make([]byte, n*in.stride)
+	if peers {
+		in.names, in.ctrls = make([][unix.SizeofSockaddrInet6]byte, n), make([][ctrlRoom]byte, n)
+	}
+	for i := range in.hdrs {
+		in.iovs[i].Base = &in.buf[i*in.stride]
+		in.iovs[i].SetLen(size)
+		h := &in.hdrs[i].hdr
+		h.Iov = &in.iovs[i]
+		h.SetIovlen(1)
+		if peers {
+			h.Name, h.Control = &in.names[i][0], &in.ctrls[i][0]
+		}
+	}
+	return in
+}
+
+// Receive takes what has arrived at a non-blocking socket, as much as there is room for, and returns how many datagrams that are. What was received
+// before is gone. EAGAIN means that there is none.
+func (in *Inbox) Receive(fd int) (int, unix.Errno) {
+	if in.names != nil { // the kernel wrote how much it used
+		for i := range in.used {
+			h := &in.hdrs[i].hdr
+			h.Namelen = unix.SizeofSockaddrInet6
+			h.SetControllen(ctrlRoom)
+		}
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&in.hdrs[0])), uintptr(len(in.hdrs)), 0, 0, 0)
+	if errno != 0 {
+		in.used = 0
+		return 0, errno
+	}
+	in.used = int(n)
+	return in.used, 0
+}
+
+// Len is how many datagrams there is room for: if Receive returned fewer, the socket was empty.
+func (in *Inbox) Len() int { return len(in.hdrs) }
+
+// Datagram is the i-th of those received last. There is room behind it for what may be appended.
+func (in *Inbox) Datagram(i int) []byte {
+	from := i * in.stride
+	n := int(in.hdrs[i].n)
+	return in.buf[from : from+n : from+in.stride]
+}
+
+// Peer says who sent the i-th of those received last.
+func (in *Inbox) Peer(i int, to *Peer) {
+	h := &in.hdrs[i].hdr
+	to.name, to.nameLen, to.ctrlLen = in.names[i], uint8(h.Namelen), 0
+	if n := int(h.Controllen); n > 0 {
+		to.keepLocal(in.ctrls[i][:n])
+	}
+}
+
+// outboxRoom is how many answers an Outbox holds, and outboxBytes how long they may be in all: more than the longest datagram.
+const (
+	outboxRoom  = 64
+	outboxBytes = 128 << 10
+)
+
+// Outbox collects datagrams that leave from one socket, and sends them with one system call (sendmmsg(2)).
+type Outbox struct {
+	hdrs   [outboxRoom]mmsghdr
+	iovs   [outboxRoom]unix.Iovec
+	peers  [outboxRoom]Peer
+	buf    []byte
+	fd     int
+	n, end int
+}
+
+// NewOutbox makes an empty one.
+func NewOutbox() *Outbox {
+	o := &Outbox{buf: make([]byte, outboxBytes)}
+	for i := range o.hdrs {
+		h := &o.hdrs[i].hdr
+		h.Iov = &o.iovs[i]
+		h.SetIovlen(1)
+		h.Name = &o.peers[i].name[0]
+	}
+	return o
+}
+
+// Add takes a copy of a datagram, of at most 64 KiB, to a peer, which leaves from the address that the peer wrote to. It sends what was collected before if
+// that is for another socket or leaves no room, and returns how many of these could not be sent.
+func (o *Outbox) Add(fd int, m []byte, to *Peer) (failed int) {
+	if o.n > 0 && (fd != o.fd || o.n == outboxRoom || o.end+len(m) > len(o.buf)) {
+		failed = o.Flush()
+	}
+	o.fd = fd
+	p, h := &o.peers[o.n], &o.hdrs[o.n].hdr
+	*p = *to
+	h.Namelen = uint32(p.nameLen)
+	h.Control = nil
+	h.SetControllen(0)
+	if p.ctrlLen > 0 {
+		h.Control = &p.ctrl[0]
+		h.SetControllen(int(p.ctrlLen+7) &^ 7)
+	}
+	o.iovs[o.n].Base = &o.buf[o.end]
+	o.iovs[o.n].SetLen(copy(o.buf[o.end:], m))
+	o.end += len(m)
+	o.n++
+	return failed
+}
+
+// Flush sends what was collected. It returns how many datagrams could not be sent; they are lost, as on any network.
+func (o *Outbox) Flush() (failed int) {
+	for sent := 0; sent < o.n; {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(o.fd), uintptr(unsafe.Pointer(&o.hdrs[sent])), uintptr(o.n-sent), unix.MSG_NOSIGNAL, 0, 0)
+		if errno != 0 { // of the first
+			failed++
+			n = 1
+		}
+		sent += int(n)
+	}
+	o.n, o.end = 0, 0
+	return failed
+}
