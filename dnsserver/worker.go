@@ -28,6 +28,8 @@ const readBurst = 64
 const (
 	clientBatch   = 32
 	upstreamBatch = 16
+	// answerBatch is how many answers one takes to clients.
+	answerBatch = 64
 )
 
 // clientQueue is more datagrams than the receive buffer of a listening socket holds.
@@ -76,8 +78,12 @@ type worker struct {
 	socks   []upSocket
 	freeS   []int32
 	states  map[*upstream.Upstream]*upState
-	sweep   int64
-	now     int64
+	queues  []*upState // that have something in their queue
+	turn    uint64     // counts the loop's rounds
+	// flushing tells that queues are being sent, and take nothing.
+	flushing bool
+	sweep    int64
+	now      int64
 
 	retired  []*listenSocket // take no more queries, but answers in flight still leave from them
 	draining bool
@@ -100,7 +106,7 @@ func newWorker(srv *Server) (*worker, error) {
 	}
 	w := &worker{
 		srv: srv, stats: newStats(), poller: p, waker: waker,
-		fromPeers: sock.NewInbox(clientBatch, wire.MaxMessage, true), toPeers: sock.NewOutbox(), fromUp: sock.NewInbox(upstreamBatch, wire.MaxMessage, false),
+		fromPeers: sock.NewInbox(clientBatch, wire.MaxMessage, true), toPeers: sock.NewOutbox(answerBatch, 2*wire.MaxMessage), fromUp: sock.NewInbox(upstreamBatch, wire.MaxMessage, false),
 		outBuf: make([]byte, 0, wire.MaxMessage+64),
 		keyBuf: make([]byte, 0, 2*inlineQuery), rewriter: wire.NewRewriter(),
 		keys: newTable(1024), ids: newTable(2048), seed: maphash.MakeSeed(), rng: newRand(),
@@ -167,6 +173,7 @@ func (w *worker) run() {
 
 // handle does what the last Wait reported.
 func (w *worker) handle(events int) {
+	w.turn++
 	for i := range events {
 		ev := w.poller.Event(i)
 		switch ev.Kind {
@@ -316,6 +323,7 @@ func (w *worker) readClients(ls *listenSocket) bool {
 			w.fromPeers.Peer(i, &w.peer)
 			w.serve(ls, w.fromPeers.Datagram(i))
 		}
+		w.flushQueues()
 		if n < clientBatch {
 			return false
 		}
@@ -324,10 +332,18 @@ func (w *worker) readClients(ls *listenSocket) bool {
 }
 
 // reply sends an answer to a client: when the loop comes round, with others.
-func (w *worker) reply(fd int, m []byte, to *sock.Peer) { w.lost(w.toPeers.Add(fd, m, to)) }
+func (w *worker) reply(fd int, m []byte, to *sock.Peer) {
+	if !w.toPeers.Add(fd, m, to) {
+		w.lost(w.toPeers.Flush())
+		w.toPeers.Add(fd, m, to)
+	}
+}
 
-// flush sends the answers that were collected.
-func (w *worker) flush() { w.lost(w.toPeers.Flush()) }
+// flush sends what was collected: first to upstreams, which have work to do then.
+func (w *worker) flush() {
+	w.flushQueues()
+	w.lost(w.toPeers.Flush())
+}
 
 // lost counts answers that could not be sent.
 func (w *worker) lost(n int) {

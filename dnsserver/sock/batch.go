@@ -88,67 +88,78 @@ func (in *Inbox) Peer(i int, to *Peer) {
 	}
 }
 
-// outboxRoom is how many answers an Outbox holds, and outboxBytes how long they may be in all: more than the longest datagram.
-const (
-	outboxRoom  = 64
-	outboxBytes = 128 << 10
-)
-
-// Outbox collects datagrams that leave from one socket, and sends them with one system call (sendmmsg(2)).
+// Outbox collects datagrams that leave from one socket, to send them with one system call (sendmmsg(2)).
 type Outbox struct {
-	hdrs   [outboxRoom]mmsghdr
-	iovs   [outboxRoom]unix.Iovec
-	peers  [outboxRoom]Peer
+	hdrs   []mmsghdr
+	iovs   []unix.Iovec
+	peers  []Peer
 	buf    []byte
 	fd     int
 	n, end int
 }
 
-// NewOutbox makes an empty one.
-func NewOutbox() *Outbox {
-	o := &Outbox{buf: make([]byte, outboxBytes)}
+// NewOutbox makes an empty one, with room for n datagrams that together are at most size bytes long.
+func NewOutbox(n, size int) *Outbox {
+	o := &Outbox{hdrs: make([]mmsghdr, n), iovs: make([]unix.Iovec, n), peers: make([]Peer, n), buf: make([]byte, size)}
 	for i := range o.hdrs {
 		h := &o.hdrs[i].hdr
 		h.Iov = &o.iovs[i]
 		h.SetIovlen(1)
-		h.Name = &o.peers[i].name[0]
 	}
 	return o
 }
 
-// Add takes a copy of a datagram, of at most 64 KiB, to a peer, which leaves from the address that the peer wrote to. It sends what was collected before if
-// that is for another socket or leaves no room, and returns how many of these could not be sent.
-func (o *Outbox) Add(fd int, m []byte, to *Peer) (failed int) {
-	if o.n > 0 && (fd != o.fd || o.n == outboxRoom || o.end+len(m) > len(o.buf)) {
-		failed = o.Flush()
+// Len is how many datagrams are in it.
+func (o *Outbox) Len() int { return o.n }
+
+// Add takes a copy of a datagram to a peer, which is to leave from the address that the peer wrote to, or, without a peer, to where the socket is connected.
+// It returns false if there is no room, or if it holds datagrams of another socket.
+func (o *Outbox) Add(fd int, m []byte, to *Peer) bool {
+	if o.n == len(o.hdrs) || o.end+len(m) > len(o.buf) || o.n > 0 && fd != o.fd {
+		return false
 	}
 	o.fd = fd
-	p, h := &o.peers[o.n], &o.hdrs[o.n].hdr
-	*p = *to
-	h.Namelen = uint32(p.nameLen)
-	h.Control = nil
+	h := &o.hdrs[o.n].hdr
+	h.Name, h.Namelen, h.Control = nil, 0, nil
 	h.SetControllen(0)
-	if p.ctrlLen > 0 {
-		h.Control = &p.ctrl[0]
-		h.SetControllen(int(p.ctrlLen+7) &^ 7)
+	if to != nil {
+		p := &o.peers[o.n]
+		*p = *to
+		h.Name, h.Namelen = &p.name[0], uint32(p.nameLen)
+		if p.ctrlLen > 0 {
+			h.Control = &p.ctrl[0]
+			h.SetControllen(int(p.ctrlLen+7) &^ 7)
+		}
 	}
 	o.iovs[o.n].Base = &o.buf[o.end]
 	o.iovs[o.n].SetLen(copy(o.buf[o.end:], m))
 	o.end += len(m)
 	o.n++
-	return failed
+	return true
 }
 
-// Flush sends what was collected. It returns how many datagrams could not be sent; they are lost, as on any network.
+// Send sends what is in it from the i-th datagram on, and returns how many have left. An error is that of the i-th, and the socket's, and then none has.
+func (o *Outbox) Send(i int) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(o.fd), uintptr(unsafe.Pointer(&o.hdrs[i])), uintptr(o.n-i), unix.MSG_NOSIGNAL, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
+// Clear empties it.
+func (o *Outbox) Clear() { o.n, o.end = 0, 0 }
+
+// Flush sends what is in it and empties it. It returns how many datagrams could not be sent; they are lost, as on any network.
 func (o *Outbox) Flush() (failed int) {
-	for sent := 0; sent < o.n; {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(o.fd), uintptr(unsafe.Pointer(&o.hdrs[sent])), uintptr(o.n-sent), unix.MSG_NOSIGNAL, 0, 0)
-		if errno != 0 { // of the first
+	for i := 0; i < o.n; {
+		n, errno := o.Send(i)
+		if errno != 0 {
 			failed++
 			n = 1
 		}
-		sent += int(n)
+		i += n
 	}
-	o.n, o.end = 0, 0
+	o.Clear()
 	return failed
 }

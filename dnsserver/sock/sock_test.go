@@ -75,7 +75,7 @@ func TestRepliesLeaveFromTheAddressThatWasAsked(t *testing.T) {
 			t.Parallel()
 			fd, port := bound(t, test.listen)
 			c := dial(t, netip.AddrPortFrom(netip.MustParseAddr(test.asked), port))
-			in, out := NewInbox(4, 100, true), NewOutbox()
+			in, out := NewInbox(4, 100, true), NewOutbox(16, 1<<17)
 			var peer, other Peer
 			buf := make([]byte, 100)
 			if _, errno := in.Receive(fd); errno != unix.EAGAIN {
@@ -103,7 +103,7 @@ func TestRepliesLeaveFromTheAddressThatWasAsked(t *testing.T) {
 					t.Fatal(errno)
 				}
 				in.Peer(0, &other)
-				if failed := out.Add(fd, []byte("answer"), &peer) + out.Flush(); failed != 0 {
+				if !out.Add(fd, []byte("answer"), &peer) || out.Flush() != 0 {
 					t.Fatal("it cannot be sent")
 				}
 				n, err := c.Read(buf)
@@ -129,7 +129,7 @@ func TestConnect(t *testing.T) {
 		server, port := bound(t, listen)
 		addr := netip.AddrPortFrom(netip.MustParseAddrPort(listen).Addr(), port)
 		ports := map[uint16]bool{}
-		in, up, out := NewInbox(4, 100, true), NewInbox(4, 100, false), NewOutbox()
+		in, up, out := NewInbox(4, 100, true), NewInbox(4, 100, false), NewOutbox(16, 1<<17)
 		var peer Peer
 		for range 8 {
 			fd, err := Connect(addr, 1<<16)
@@ -148,7 +148,7 @@ func TestConnect(t *testing.T) {
 			}
 			in.Peer(0, &peer)
 			ports[peer.Port()] = true
-			if failed := out.Add(server, []byte("a"), &peer) + out.Flush(); failed != 0 {
+			if !out.Add(server, []byte("a"), &peer) || out.Flush() != 0 {
 				t.Fatal("it cannot be sent")
 			}
 			if n, errno := up.Receive(fd); errno != 0 || n != 1 || string(up.Datagram(0)) != "a" {
