@@ -166,3 +166,36 @@ func TestNothingLeavesFromASocketThatIsClosed(t *testing.T) {
 	r.rec.quiet()
 	r.idle()
 }
+
+// TestAnErrorOfAnEarlierQuery has a server that comes back between two queries: the error that the second one meets is the first one's.
+func TestAnErrorOfAnEarlierQuery(t *testing.T) {
+	t.Parallel()
+	addr := closed(t)
+	r := newRig(t, func(s *configs.Settings) { s.DNSUpstreams = append(s.DNSUpstreams[:0], addr) })
+	r.neverDown()
+	r.client().ask("a.example.", dns.TypeA, 0)
+	r.w.readClients(r.ls) // not what epoll would tell of the upstream's socket
+	server := socket(t, addr)
+	defer unix.Close(server)
+	c := r.client()
+	asked := c.ask("b.example.", dns.TypeA, 0)
+	r.w.readClients(r.ls)
+	buf := make([]byte, 512)
+	n, from, err := unix.Recvfrom(server, buf, unix.MSG_DONTWAIT)
+	var q dns.Msg
+	if err != nil || q.Unpack(buf[:n]) != nil || q.Question[0].Name != "b.example." {
+		t.Fatalf("the server got %v, %v", &q, err)
+	}
+	answer, err := new(dns.Msg).SetReply(&q).Pack()
+	if err == nil {
+		err = unix.Sendto(server, answer, 0, from)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.step()
+	if got := c.answers(asked); got.Rcode != dns.RcodeSuccess {
+		t.Errorf("%v", got)
+	}
+	r.idle()
+}
