@@ -178,11 +178,12 @@ func (h *Host) leave(snap *supervisor.Snapshot) (*handOver, error) {
 			left.files = append(left.files, handle.file)
 		}
 	}
+	socket := h.socket()
 	for _, l := range []struct {
 		listener interface{ File() (*os.File, error) }
 		fd       *int
 		open     bool
-	}{{h.control, &left.Control, h.control != nil}, {h.status, &left.Status, h.status != nil}} {
+	}{{socket, &left.Control, socket != nil}, {h.status, &left.Status, h.status != nil}} {
 		if !l.open {
 			continue
 		}

@@ -61,7 +61,6 @@ type Host struct {
 	logs       *logs.Logs
 	sockets    *sockets
 	supervisor *supervisor.Supervisor
-	control    *net.UnixListener
 	status     *net.TCPListener
 	upgrades   chan string
 	changes    chan launcher.Status // the newest status, for those who register
@@ -71,6 +70,7 @@ type Host struct {
 	asked atomic.Bool
 
 	mu         sync.Mutex
+	control    *net.UnixListener
 	server     *control.Server // nil before it serves, like page
 	page       *page.Page
 	loaded     *configs.Loaded
@@ -137,7 +137,7 @@ func (h *Host) run(ctx context.Context, left *handOver, plan *launcher.Plan, rel
 	if err := h.listen(left); err != nil {
 		return err
 	}
-	defer h.control.Close()
+	defer func() { _ = h.socket().Close() }()
 	if h.reaper, err = proc.NewReaper(h.o.Log); err != nil {
 		return err
 	}
@@ -223,6 +223,7 @@ func (h *Host) reloadBySignal(ctx context.Context) {
 	defer cancel()
 	notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 	defer notify(daemon.SdNotifyReady)
+	h.renewSocket()
 	if err := h.supervisor.Reload(ctx, ""); err != nil {
 		if ctx.Err() != nil {
 			h.asked.Store(false) // it may have had no turn
