@@ -1,10 +1,12 @@
 package test
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -131,4 +133,57 @@ kill -SEGV $$
 			wantText(t, "the output", h.Stderr(), "all daemons have been killed")
 		})
 	}
+}
+
+// TestUpCrashesLeakNothing ends daemons over and over, in every way that there is.
+func TestUpCrashesLeakNothing(t *testing.T) {
+	t.Parallel()
+	h := smallHost(t)
+	h.misbehave(t, "marathon", "alone", "children")
+	h.up(t)
+	h.ready(t, "marathon", "dns")
+	network := networkOf(t)
+	_, pid := h.guardAndLauncher(t, network)
+	crash := func(times int) {
+		for range times {
+			before := h.pids()
+			for name, pid := range before {
+				h.kill(t, pid)
+				h.is(t, name, "seen to have ended", func(d launcher.DaemonStatus) bool { return d.Pid != pid })
+				h.must(t, "start", name) // does not wait for the time to come, and forgives
+			}
+			h.must(t, "restart", "dns")
+		}
+	}
+	// left is all that a life of a daemon could leave: of files, goroutines and
+	// processes.
+	left := func() map[string]int {
+		counts := map[string]int{"processes": len(inNetwork(network))}
+		for what, pattern := range map[string]string{"open files": fmt.Sprintf("/proc/%d/fd/*", pid), "files in RUN_DIR": h.path("run", "*", "*")} {
+			list, _ := filepath.Glob(pattern)
+			counts[what] = len(list)
+		}
+		metrics := overSocket(t, "unix", h.path("run", "control.sock"), "/metrics")
+		_, after, ok := strings.Cut(metrics, "\ngo_goroutines{daemon=\"launcher\"} ")
+		goroutines, err := strconv.Atoi(strings.SplitN(after, "\n", 2)[0])
+		if !ok || err != nil {
+			t.Fatalf("no goroutines in %.300s (%v)", metrics, err)
+		}
+		counts["goroutines"] = goroutines
+		return counts
+	}
+	crash(3)
+	before := left()
+	const rounds = 12 // two crashes and a restart each
+	crash(rounds)
+	lab.Eventually(t, patience, "as much to be there as before", func() bool {
+		now := left()
+		for what, n := range now {
+			if n > before[what]+rounds/2 { // some come and go
+				t.Logf("%s were %d and are %d", what, before[what], n)
+				return false
+			}
+		}
+		return true
+	})
 }
