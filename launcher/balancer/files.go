@@ -45,7 +45,7 @@ func (b *Balancer) stage(ctx context.Context, config *haproxy.Config) error {
 		return err
 	}
 	for name, content := range config.Files {
-		if err := writeFile(filepath.Join(next, name), []byte(content)); err != nil {
+		if err := b.stageFile(name, content); err != nil {
 			return err
 		}
 	}
@@ -58,6 +58,16 @@ func (b *Balancer) stage(ctx context.Context, config *haproxy.Config) error {
 		return fmt.Errorf("HAProxy does not take the configuration in %s, so the last good one stays: %w: %s", next, err, bytes.TrimSpace(output))
 	}
 	return nil
+}
+
+// stageFile writes a file aside, or links the one that is in place where it is the same:
+// each that is written has to reach the disk, and most are pages that never change.
+func (b *Balancer) stageFile(name, content string) error {
+	next, place := filepath.Join(b.StateDir, nextDir, name), filepath.Join(b.StateDir, name)
+	if have, err := os.ReadFile(place); err == nil && string(have) == content && os.Link(place, next) == nil {
+		return nil
+	}
+	return writeFile(next, []byte(content))
 }
 
 // install moves what was staged into place, haproxy.cfg last: its map files are there
@@ -135,12 +145,19 @@ func (b *Balancer) readJSON(path string, value any) bool {
 	return err == nil
 }
 
-func writeJSON(path string, value any) error {
+// writeJSON writes a value to one file or several.
+func writeJSON(value any, paths ...string) error {
 	text, err := json.MarshalIndent(value, "", " ")
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(text, '\n'))
+	text = append(text, '\n')
+	for _, path := range paths {
+		if err := writeFile(path, text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeFile replaces a file as a whole, or not at all.
