@@ -190,8 +190,9 @@ func TestManyServices(t *testing.T) {
 	fails := lab.Service{Name: "new", Node: "node-3", NodeIP: "10.1.0.3", Tags: []string{"haproxy"}}
 	c.Register(t, fails)
 	s.balances(t, soon, "new", true)
+	// Not serfHealth: Consul removes a node that has it without being a member.
 	_, err := c.API.Catalog().Register(&consul.CatalogRegistration{
-		Node: "node-3", SkipNodeUpdate: true, Check: &consul.AgentCheck{Node: "node-3", CheckID: "serfHealth", Name: "alive", Status: consul.HealthCritical},
+		Node: "node-3", SkipNodeUpdate: true, Check: &consul.AgentCheck{Node: "node-3", CheckID: "disk", Name: "disk", Status: consul.HealthCritical},
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
