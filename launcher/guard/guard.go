@@ -247,17 +247,11 @@ func (g *guard) end(status syscall.WaitStatus) int {
 // become executes the program at path in place of this one. It returns, and tells the
 // launcher so, only if that failed.
 func (g *guard) become(path string, signals chan os.Signal) {
-	for len(signals) > 0 {
-		if sig := <-signals; sig != syscall.SIGCHLD {
-			g.forward(sig.(syscall.Signal))
-		}
-	}
 	state, err := json.Marshal(g)
 	if err == nil {
 		// Until the next image listens, signals wait in the kernel; as soon as it listens to
 		// one, Go lets it through. Some Go lets through from its start, when they would end
 		// this process and with it everything. It heeds that these two are ignored.
-		signal.Ignore(early...)
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		var set, before unix.Sigset_t
@@ -266,6 +260,12 @@ func (g *guard) become(path string, signals chan os.Signal) {
 			set.Val[n/64] |= 1 << (n % 64)
 		}
 		_ = unix.PthreadSigmask(unix.SIG_BLOCK, &set, &before)
+		signal.Ignore(early...)
+		for len(signals) > 0 { // what came so far
+			if sig := <-signals; sig != syscall.SIGCHLD {
+				g.forward(sig.(syscall.Signal))
+			}
+		}
 		err = proc.Exec(path, os.Args, append(os.Environ(), envResume+"="+string(state)), []*os.File{g.link})
 		_ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
 		signal.Notify(signals, early...)
