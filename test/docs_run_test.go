@@ -1,0 +1,212 @@
+package test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"panteras/internal/lab"
+)
+
+// The hosts on which pages' commands are typed, and their addresses:
+//
+//	laptop 10.200.0.2 - 10.200.0.1 host 10.7.0.1 - 10.7.0.2 another host
+const (
+	typedIP       = "10.7.0.1"
+	typedEndpoint = "10.200.0.1"
+)
+
+// typedHosts makes the host and the laptop.
+func typedHosts(t *testing.T) (host, laptop *typedHost) {
+	t.Helper()
+	h, l, other := bareHost(t), bareHost(t), bareHost(t)
+	connect(t, l, "eth0", "10.200.0.2/24", h, "wan", typedEndpoint+"/24")
+	connect(t, h, "eth0", typedIP+"/24", other, "eth0", "10.7.0.2/24")
+	h.run(t, "ip", "route", "add", "default", "via", "10.7.0.2")
+	h.recursor(t, "127.0.0.77:53", farAway)
+	host, laptop = newTypedHost(t, h, typedIP), newTypedHost(t, l, "10.200.0.2")
+	laptop.dir = host.dir // what the host's owner hands out, the laptop's owner has
+	return host, laptop
+}
+
+// Pages that have tests of their own, and those whose commands are typed in the folder of
+// this module.
+var (
+	readme        = "README.md"
+	resolvedPage  = "docs/with-systemd-resolved.md"
+	smoothPage    = "examples/smooth-webapp/README.md"
+	pagesInModule = []string{"docs/balancer.md", smoothPage}
+)
+
+// TestCommandsInPages types the commands of the pages as they are printed, on a host that
+// runs `panteras up` and on a laptop. Pages leave the host as they found it.
+func TestCommandsInPages(t *testing.T) {
+	t.Parallel()
+	host, laptop := typedHosts(t)
+	host.do(t, func() { put(t, "/etc/resolv.conf", "nameserver 127.0.0.1\n") })
+	host.start(t, append(only("consul", "consul-template", "dns"), "IP="+typedIP, "HOSTNAME=node-1", "HAPROXY_ADD_DOMAIN=.my.own.domain.com",
+		"DNS_UPSTREAMS=127.0.0.77", "TUNNEL_ENDPOINT="+typedEndpoint, `CONSUL_PARAMS="`+quickConsul+`"`)...)
+	host.ready(t, "consul", "consul-template", "haproxy", "dns", "tunnel")
+	host.do(t, func() { webServer(t, typedIP+":31001", "python\n") })
+	host.run(t, filepath.Join(host.bin, "consul"), "services", "register", "-name=python", "-id=python-1", "-address="+typedIP, "-port=31001", "-tag=haproxy")
+	seenSources(t)
+	for _, p := range pages(t) {
+		if p.name == readme || p.name == resolvedPage {
+			continue
+		}
+		t.Log(p.name)
+		if p.name == smoothPage {
+			rollingDeployment(t, host, p)
+			continue
+		}
+		for _, b := range p.consoles() {
+			shell := host.console(t, slices.Contains(pagesInModule, p.name))
+			if b.info == "console on=laptop" {
+				shell = laptop.console(t, false)
+			}
+			shell.follow(b.commands(t))
+		}
+	}
+	lab.Eventually(t, readyTime, "nothing of the pages to be left in HAProxy", func() bool {
+		output := host.run(t, filepath.Join(host.bin, "panteras"), "haproxy", "report")
+		return !strings.Contains(output, "webapp") && !strings.Contains(output, "my_")
+	})
+	metricsOfPages(t, host)
+}
+
+// seenSources looks at what commands will build or run, or a cached result would outlive a
+// change of it.
+func seenSources(t *testing.T) {
+	t.Helper()
+	for _, pattern := range []string{"examples/*/*", "tools/up.sh", "Makefile"} {
+		sources, err := filepath.Glob(filepath.Join(lab.Root(t), pattern))
+		for i := 0; err == nil && i < len(sources); i++ {
+			_, err = os.ReadFile(sources[i])
+		}
+		if err != nil || len(sources) == 0 {
+			t.Fatalf("cannot read %s: %v", pattern, err)
+		}
+	}
+}
+
+// rollingDeployment follows a page that replaces instances of a service, under load: no
+// request may be lost.
+func rollingDeployment(t *testing.T, host *typedHost, p page) {
+	t.Helper()
+	var commands []printed
+	for _, b := range p.consoles() {
+		commands = append(commands, b.commands(t)...)
+	}
+	begin := slices.IndexFunc(commands, func(p printed) bool { return p.output != "" }) + 1
+	end := slices.IndexFunc(commands, func(p printed) bool { return strings.Contains(p.command, "deregister") })
+	c := host.console(t, true)
+	c.follow(commands[:begin])
+	var clients *console
+	host.do(t, func() { clients = newConsole(t, host.env, host.dir) })
+	stop := filepath.Join(t.TempDir(), "stop")
+	clients.run(`load() { until [ -e ` + stop + ` ]; do curl -s -o /dev/null -w '%{http_code}\n' -H 'Host: smooth-webapp.service.consul' "$@" 'http://127.0.0.1/?[1-50]' || echo lost; done; }`)
+	clients.run(`(load & load -H 'Connection: close' & load -d x & wait) | sort | uniq -c > ` + stop + `.codes & `)
+	c.follow(commands[begin:end])
+	put(t, stop, "")
+	if codes, _ := clients.run("wait; cat " + stop + ".codes"); !regexp.MustCompile(`^ *[0-9]+ 200\n$`).MatchString(codes) {
+		t.Errorf("during the rolling deployment there were these answers:\n%s", codes)
+	} else {
+		t.Logf("answers during the rolling deployment: %s", codes)
+	}
+	c.follow(commands[end:])
+}
+
+// metricsOfPages compares the metrics in the pages with those of a host that has done
+// something of everything.
+func metricsOfPages(t *testing.T, host *typedHost) {
+	t.Helper()
+	var text string
+	host.do(t, func() {
+		token, err := os.ReadFile("/var/lib/panteras/token")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = curl(t, "-H", "Authorization: Bearer "+strings.TrimSpace(string(token)), "http://127.0.0.1:9000/metrics")
+	})
+	exported := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (panteras_\S+) `).FindAllStringSubmatch(text, -1) {
+		exported[m[1]] = true
+	}
+	documented := documentedMetrics(t)
+	if len(exported) < 10 {
+		t.Fatalf("the host has few metrics:\n%s", text)
+	}
+	for _, name := range slices.Sorted(maps.Keys(exported)) {
+		if documented[name] == "" {
+			t.Errorf("no page tells of the metric %s", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(documented)) {
+		if !exported[name] {
+			t.Errorf("%s tells of the metric %s, which the host does not have", documented[name], name)
+		}
+	}
+}
+
+// TestReadme types the commands of the README in a copy of this module, from `make up` to
+// `make down`.
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	host, laptop := typedHosts(t)
+	seenSources(t)
+	host.do(t, func() {
+		put(t, "/etc/resolv.conf", "nameserver 127.0.0.77\n")
+		root := lab.Root(t)
+		for _, dir := range []string{"/run/module/upper/var", "/run/module/work"} {
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// What the owner of this machine has running is none of ours.
+		if err := unix.Setxattr("/run/module/upper/var", "trusted.overlay.opaque", []byte("y"), 0); err != nil {
+			t.Fatalf("cannot hide what is in var: %v", err)
+		}
+		if err := unix.Mount("overlay", root, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=/run/module/upper,workdir=/run/module/work", root)); err != nil {
+			t.Fatalf("cannot make a copy of %s: %v", root, err)
+		}
+	})
+	for _, setting := range []string{"START_ZOOKEEPER=false", "START_MESOS_MASTER=false", "START_MARATHON=false", "START_CHRONOS=false", "START_MESOS_SLAVE=false", "START_REGISTRATOR=false"} {
+		host.env = append(host.env, setting) // they take memory, or are not there
+	}
+	t.Cleanup(func() { host.try(t, host.env, "sh", "-c", "cd "+lab.Root(t)+" && tools/up.sh down") })
+	laptop.dir = lab.Root(t)
+	for _, b := range readPage(t, readme).consoles() {
+		if b.info == "console on=laptop" {
+			host.do(t, func() { bringAlong(t, laptop.dir, host.dir) })
+			laptop.dir = host.dir
+			laptop.console(t, false).follow(b.commands(t))
+			continue
+		}
+		host.console(t, true).follow(b.commands(t))
+	}
+}
+
+// bringAlong copies client files from a folder that only the host sees.
+func bringAlong(t *testing.T, from, to string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(from, "*.conf"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no client file is in %s: %v", from, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, filepath.Base(file)), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
