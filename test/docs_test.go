@@ -204,11 +204,11 @@ func isSetting(name string) bool {
 }
 
 var (
-	span    = regexp.MustCompile("``([^`]+)``|`([^`]+)`")
-	flag    = regexp.MustCompile(`(?:^|[\s\[|(])--([a-z][a-z0-9-]*)`)
-	setting = regexp.MustCompile(`\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b`)
-	given   = regexp.MustCompile(`^([A-Z][A-Z0-9_]*)=`)
-	mine    = regexp.MustCompile(`^(?:sudo )?(?:[A-Z_]+=\S+ )*(?:bin/)?(panteras(?: .*)?)$`)
+	span     = regexp.MustCompile("``([^`]+)``|`([^`]+)`")
+	flagText = regexp.MustCompile(`(?:^|[\s\[|(])--([a-z][a-z0-9-]*)`)
+	setting  = regexp.MustCompile(`\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b`)
+	given    = regexp.MustCompile(`^([A-Z][A-Z0-9_]*)=`)
+	mine     = regexp.MustCompile(`^(?:sudo )?(?:[A-Z_]+=\S+ )*(?:bin/)?(panteras(?: .*)?)$`)
 )
 
 // othersFlags are of programs that a page's own words are about, and othersNames are
@@ -252,7 +252,7 @@ func (p *program) lookUp(code string) (complaints []string) {
 	if m := mine.FindStringSubmatch(code); m != nil {
 		complaints = p.form(m[1])
 	} else if first, _, _ := strings.Cut(code, " "); !slices.Contains(othersPrograms, first) {
-		for _, m := range flag.FindAllStringSubmatch(code, -1) {
+		for _, m := range flagText.FindAllStringSubmatch(code, -1) {
 			if !p.flags[m[1]] {
 				complaints = append(complaints, "no command has the flag --"+m[1])
 			}
