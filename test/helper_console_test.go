@@ -75,9 +75,9 @@ func (c *console) run(command string) (output string, code int) {
 			if !ok {
 				c.t.Fatalf("the shell has ended at: %s", command)
 			}
-			if text, isEnd := strings.CutPrefix(line, end); isEnd {
+			if last, text, isEnd := strings.Cut(line, end); isEnd { // behind what does not end its line
 				code, _ = strconv.Atoi(text)
-				return output, code
+				return output + last, code
 			}
 			output += line + "\n"
 		case <-deadline.C:
