@@ -44,14 +44,15 @@ func typedHosts(t *testing.T) (host, laptop *typedHost, other *host) {
 	return host, laptop, other
 }
 
-// Pages that have tests of their own, and those whose commands are typed in the folder of
-// this module.
-var (
-	readme        = "README.md"
-	resolvedPage  = "docs/with-systemd-resolved.md"
-	smoothPage    = "examples/smooth-webapp/README.md"
-	pagesInModule = []string{"docs/balancer.md", smoothPage}
+// Pages that have tests of their own.
+const (
+	readme       = "README.md"
+	resolvedPage = "docs/with-systemd-resolved.md"
+	smoothPage   = "examples/smooth-webapp/README.md"
 )
+
+// pagesInModule are those whose commands are typed in the folder of this module.
+var pagesInModule = []string{"docs/balancer.md", smoothPage}
 
 // TestCommandsInPages types the commands of the pages as they are printed, on a host that
 // runs `panteras up` and on a laptop. Pages leave the host as they found it.
@@ -222,6 +223,21 @@ func TestReadme(t *testing.T) {
 			continue
 		}
 		host.console(t, true).follow(b.commands(t))
+	}
+}
+
+// TestCommandsBesideSystemdResolved types the commands of its page on a host that has a real
+// one.
+func TestCommandsBesideSystemdResolved(t *testing.T) {
+	t.Parallel()
+	r := newResolving(t)
+	r.systemdResolved(t)
+	host := newTypedHost(t, r.host, ownIP)
+	host.env = append(host.env, "PATH="+strings.Join([]string{r.bin, host.bin, filepath.Join(lab.Built(t, "resolved"), "usr/bin"), "/usr/sbin:/usr/bin:/sbin:/bin"}, ":"))
+	host.start(t, append(only("dns"), "IP="+ownIP, "HOSTNAME=node-1", "FQDN="+ownName, "CONSUL_DNS=127.0.0.99:8600")...)
+	host.ready(t, "dns")
+	for _, b := range readPage(t, resolvedPage).consoles() {
+		host.console(t, false).follow(b.commands(t))
 	}
 }
 
