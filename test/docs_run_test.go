@@ -74,7 +74,7 @@ func TestCommandsInPages(t *testing.T) {
 		if p.name == readme || p.name == resolvedPage || *onlyPage != "" && p.name != *onlyPage {
 			continue
 		}
-		t.Log(p.name)
+		began := time.Now()
 		if p.name == smoothPage {
 			rollingDeployment(t, host, p)
 			continue
@@ -86,11 +86,13 @@ func TestCommandsInPages(t *testing.T) {
 			}
 			shell.follow(b.commands(t))
 		}
+		t.Logf("%s: %.1f s", p.name, time.Since(began).Seconds())
 	}
 	lab.Eventually(t, readyTime, "nothing of the pages to be left in HAProxy", func() bool {
 		output := host.run(t, filepath.Join(host.bin, "panteras"), "haproxy", "report")
 		return !strings.Contains(output, "webapp") && !strings.Contains(output, "my_")
 	})
+	securityOfPages(t, host)
 	metricsOfPages(t, host, laptop)
 }
 
