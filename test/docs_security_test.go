@@ -16,48 +16,65 @@ import (
 	"panteras/launcher"
 )
 
-// portsOfPage are the "port/protocol" of the table in the page about security, and which
-// of them belong to daemons that the host of the pages does not run.
-func portsOfPage(t *testing.T) (all, absent []string) {
+// listed is a row of the table of ports.
+type listed struct {
+	address string // where it says that something listens
+	here    bool   // a daemon that the host of the pages runs
+}
+
+// portsOfPage are the rows of the table in the page about security, by "port/protocol".
+func portsOfPage(t *testing.T) map[string]listed {
 	t.Helper()
 	_, rest, ok := strings.Cut(readPage(t, policyPage).text, "<!-- ports:begin -->")
 	table, _, ok2 := strings.Cut(rest, "<!-- ports:end -->")
 	if !ok || !ok2 {
 		t.Fatalf("%s lacks the table of ports", policyPage)
 	}
-	for _, m := range regexp.MustCompile(`(?m)^\| ([0-9, ]+) \| ([a-z, ]+) \| ([^|]+) \|`).FindAllStringSubmatch(table, -1) {
+	rows := map[string]listed{}
+	for _, m := range regexp.MustCompile(`(?m)^\| ([0-9, ]+) \| ([a-z, ]+) \| ([^|]+) \| ([^|]+) \|`).FindAllStringSubmatch(table, -1) {
 		for port := range strings.SplitSeq(m[1], ", ") {
 			for protocol := range strings.SplitSeq(m[2], ", ") {
-				all = append(all, port+"/"+protocol)
-				if regexp.MustCompile(`ZooKeeper|Mesos|Marathon|Chronos`).MatchString(m[3]) {
-					absent = append(absent, port+"/"+protocol)
-				}
+				rows[port+"/"+protocol] = listed{m[4], !regexp.MustCompile(`ZooKeeper|Mesos|Marathon|Chronos`).MatchString(m[3])}
 			}
 		}
 	}
-	return all, absent
+	return rows
+}
+
+// at tells whether an address is what the page calls it, on the host of the pages.
+func (l listed) at(address string) bool {
+	everywhere := slices.Contains([]string{"0.0.0.0", "[::]", "*"}, address)
+	switch {
+	case strings.HasPrefix(l.address, "`IP`"):
+		return address == typedIP
+	case strings.HasPrefix(l.address, "`LISTEN_IP`"), strings.HasPrefix(l.address, "every address"):
+		return everywhere
+	case strings.Contains(l.address, "127.0.0.1"):
+		return address == "127.0.0.1"
+	}
+	return true // as another row, or as settings say
 }
 
 // securityOfPages compares the tables of ports and of rights with a host.
 func securityOfPages(t *testing.T, host *typedHost) {
 	t.Helper()
-	documented, absent := portsOfPage(t)
-	open := map[string]bool{}
+	rows, open := portsOfPage(t), map[string]bool{}
 	for line := range strings.Lines(host.run(t, "ss", "-Hlntu")) {
 		words := strings.Fields(line)
 		address, port, ok := cutLast(words[4], ":")
 		if !ok || address == "127.0.0.77" { // the recursor of these tests
 			continue
 		}
-		open[port+"/"+words[0]] = true
-	}
-	for name := range open {
-		if !slices.Contains(documented, name) {
+		name := port + "/" + words[0]
+		open[name] = true
+		if row, ok := rows[name]; !ok {
 			t.Errorf("%s does not say what listens at %s", policyPage, name)
+		} else if !row.at(address) {
+			t.Errorf("%s says that %s is at %q, and it is at %s", policyPage, name, row.address, address)
 		}
 	}
-	for _, name := range documented {
-		if !open[name] && !slices.Contains(absent, name) {
+	for name, row := range rows {
+		if row.here && !open[name] {
 			t.Errorf("%s says that something listens at %s, and nothing does", policyPage, name)
 		}
 	}
