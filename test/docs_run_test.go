@@ -199,28 +199,29 @@ func TestReadme(t *testing.T) {
 	host.do(t, func() {
 		put(t, "/etc/resolv.conf", "nameserver 127.0.0.77\n")
 		root := lab.Root(t)
-		for _, dir := range []string{"/run/module/upper/var", "/run/module/work"} {
-			if err := os.MkdirAll(dir, 0o755); err != nil {
-				t.Fatal(err)
-			}
+		if err := os.MkdirAll("/run/module/work", 0o755); err != nil {
+			t.Fatal(err)
 		}
-		// What the owner of this machine has running is none of ours.
-		if err := unix.Setxattr("/run/module/upper/var", "trusted.overlay.opaque", []byte("y"), 0); err != nil {
-			t.Fatalf("cannot hide what is in var: %v", err)
+		// What the owner of this machine has running, and its settings, are none of ours.
+		for _, dir := range []string{"/run/module/upper/var", "/run/module/upper/restricted"} {
+			err := os.MkdirAll(dir, 0o755)
+			if err == nil {
+				err = unix.Setxattr(dir, "trusted.overlay.opaque", []byte("y"), 0)
+			}
+			if err != nil {
+				t.Fatalf("cannot hide what is there in place of %s: %v", dir, err)
+			}
 		}
 		if err := unix.Mount("overlay", root, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=/run/module/upper,workdir=/run/module/work", root)); err != nil {
 			t.Fatalf("cannot make a copy of %s: %v", root, err)
 		}
 	})
-	for _, setting := range []string{"START_ZOOKEEPER=false", "START_MESOS_MASTER=false", "START_MARATHON=false", "START_CHRONOS=false", "START_MESOS_SLAVE=false", "START_REGISTRATOR=false"} {
-		host.env = append(host.env, setting) // they take memory, or are not there
-	}
+	// These take memory, or are not there.
+	host.env = append(host.env, "START_ZOOKEEPER=false", "START_MESOS_MASTER=false", "START_MARATHON=false", "START_CHRONOS=false", "START_MESOS_SLAVE=false", "START_REGISTRATOR=false")
 	t.Cleanup(func() { host.try(t, host.env, "sh", "-c", "cd "+lab.Root(t)+" && tools/up.sh down") })
-	laptop.dir = lab.Root(t)
 	for _, b := range readPage(t, readme).consoles() {
 		if b.info == "console on=laptop" {
-			host.do(t, func() { bringAlong(t, laptop.dir, host.dir) })
-			laptop.dir = host.dir
+			host.do(t, func() { bringAlong(t, lab.Root(t), laptop.dir) })
 			laptop.console(t, false).follow(b.commands(t))
 			continue
 		}
