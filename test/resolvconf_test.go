@@ -220,9 +220,10 @@ grep -q '^rc-manager=unmanaged$' /etc/NetworkManager/conf.d/90-panteras.conf 2>/
 	}
 }
 
-// systemd-resolved is real; it is started anew by a stand-in of systemctl.
-func TestResolvConfOfSystemdResolved(t *testing.T) {
-	r := newResolving(t)
+// systemdResolved gives the host a real systemd-resolved, which a stand-in of systemctl
+// starts anew.
+func (r *resolving) systemdResolved(t *testing.T) {
+	t.Helper()
 	_, process := r.resolved(t, "127.0.0.77")
 	pidFile := filepath.Join(r.bin, "pid")
 	put(t, pidFile, strconv.Itoa(process.Pid()))
@@ -242,6 +243,11 @@ echo $! >%[1]s
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	})
+}
+
+func TestResolvConfOfSystemdResolved(t *testing.T) {
+	r := newResolving(t)
+	r.systemdResolved(t)
 	before := r.files(t)
 	r.serveNames(t)
 	lab.Eventually(t, patience, "systemd-resolved's own recursor", func() bool { return r.asked(t, "127.0.0.53", ownName) == farAway })

@@ -30,21 +30,24 @@ const (
 	launcherToken   = "9a1b2c3d-0000-4000-8000-000000000004"
 )
 
-// documentedPolicy is the block of rules in docs/launcher.md under a heading.
+// policyPage is the page with the rights that panteras needs in Consul.
+const policyPage = "docs/security.md"
+
+// documentedPolicy is the first block of rules there after some words.
 func documentedPolicy(t *testing.T, heading string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(lab.Root(t), "docs", "launcher.md"))
+	text, err := os.ReadFile(filepath.Join(lab.Root(t), policyPage))
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := regexp.MustCompile("(?s)" + regexp.QuoteMeta(heading) + ".*?```hcl\n(.*?)```").FindSubmatch(text)
+	found := regexp.MustCompile("(?s)" + regexp.QuoteMeta(heading) + ".*?```hcl acl\n(.*?)```").FindSubmatch(text)
 	if found == nil {
-		t.Fatalf("docs/launcher.md has no rules for %q", heading)
+		t.Fatalf("%s has no rules for %q", policyPage, heading)
 	}
 	return strings.ReplaceAll(string(found[1]), "NODE", "node-1")
 }
 
-// TestUpWithACLsAndTLS gives Consul's tokens what docs/launcher.md says, and no more.
+// TestUpWithACLsAndTLS gives Consul's tokens what docs/security.md says, and no more.
 func TestUpWithACLsAndTLS(t *testing.T) {
 	t.Parallel()
 	h := oneHost(t, only("consul", "consul-template", "dns")...)

@@ -91,10 +91,11 @@ func parseSocketLine(line, network string) (a netip.AddrPort, inode string, ok b
 	return netip.AddrPortFrom(ip.Unmap(), uint16(p)), f[9], ok
 }
 
-// nameProcesses finds which processes have the sockets open.
+// nameProcesses finds which processes have the sockets open. One that this process has as
+// well was handed over, and is its own, whoever else has it.
 func nameProcesses(found []Holder, inodes map[string]int) {
 	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
-	for _, link := range links {
+	for _, link := range ownFirst(links, os.Getpid()) {
 		target, err := os.Readlink(link)
 		if err != nil {
 			continue
@@ -108,6 +109,21 @@ func nameProcesses(found []Holder, inodes map[string]int) {
 		found[i].Name = strings.TrimSpace(string(comm))
 		found[i].PID, _ = strconv.Atoi(pid)
 	}
+}
+
+// ownFirst puts the descriptors of a process before those of all others.
+func ownFirst(links []string, pid int) []string {
+	own := fmt.Sprintf("/proc/%d/", pid)
+	slices.SortStableFunc(links, func(a, b string) int {
+		switch x, y := strings.HasPrefix(a, own), strings.HasPrefix(b, own); {
+		case x == y:
+			return 0
+		case x:
+			return -1
+		}
+		return 1
+	})
+	return links
 }
 
 func dedupe(list []Holder) (out []Holder) {

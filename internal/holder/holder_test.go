@@ -2,6 +2,7 @@ package holder
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -67,5 +68,14 @@ func TestHoldersAreToldInWords(t *testing.T) {
 	}
 	if got := (Holder{Addr: a}).String(); !strings.Contains(got, "cannot be seen") || !strings.Contains(got, a.String()) {
 		t.Error(got)
+	}
+}
+
+func TestOwnDescriptorsComeFirst(t *testing.T) {
+	t.Parallel()
+	links := ownFirst([]string{"/proc/120/fd/3", "/proc/20/fd/9", "/proc/20/fd/4", "/proc/3/fd/1"}, 20)
+	want := []string{"/proc/20/fd/9", "/proc/20/fd/4", "/proc/120/fd/3", "/proc/3/fd/1"}
+	if !slices.Equal(links, want) {
+		t.Errorf("%q, want %q", links, want)
 	}
 }
