@@ -36,16 +36,22 @@ RUN for user in consul:801 zookeeper:802 panteras:803 marathon:804 chronos:805 h
         || exit 1; \
     done
 
-RUN apt-get update \
+# ZooKeeper is taken as the library that it is, because the package around it asks for a
+# Java with a display. Java's packages fail without the folder of manual pages.
+RUN mkdir -p /usr/share/man/man1 \
+    && apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-        ca-certificates default-jre-headless haproxy iproute2 keepalived nftables zookeeper \
+        ca-certificates default-jre-headless haproxy iproute2 keepalived libzookeeper-java nftables \
     && rm -rf /var/lib/apt/lists/*
 
 # Programs of the operator's own, such as Mesos, Marathon and Chronos: what lies in the
 # folder packages/, if there is one. PROGRAMS are names that must be found afterwards.
-ARG PROGRAMS=""
 COPY tools/packages.sh packages* /tmp/packages/
-RUN /tmp/packages/packages.sh $PROGRAMS && rm -rf /tmp/packages
+RUN /tmp/packages/packages.sh && rm -rf /tmp/packages
+ARG PROGRAMS=""
+RUN for program in $PROGRAMS; do \
+        command -v "$program" || { echo "error: PROGRAMS asks for $program, which nothing in packages/ brings into PATH ($PATH)" >&2; exit 1; }; \
+    done
 
 COPY --from=consul /out/consul /usr/local/bin/
 COPY --from=consul-template /out/consul-template /usr/local/bin/

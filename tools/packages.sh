@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Part of the Dockerfile: puts what lies beside this script into the image. Debian
 # packages (*.deb) are installed, with what they depend on; archives (*.tar, *.tar.gz,
-# *.tgz) are unpacked at /. Each argument names a program that must be there
-# afterwards.
+# *.tgz) are unpacked at /.
 set -euo pipefail
 shopt -s nullglob
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -19,17 +18,15 @@ for file in *; do
 	esac
 done
 if [[ ${#packages[@]} -gt 0 ]]; then
-	apt-get update
-	DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends "${packages[@]}"
-	rm -rf /var/lib/apt/lists/*
+	export DEBIAN_FRONTEND=noninteractive
+	dpkg --install "${packages[@]}" || {
+		echo "some need others, which apt-get gets"
+		apt-get update
+		apt-get install --yes --no-install-recommends "${packages[@]}"
+		rm -rf /var/lib/apt/lists/*
+	}
 fi
 for archive in "${archives[@]}"; do
 	echo "unpacking $archive"
 	tar --extract --file "$archive" --directory / --no-same-owner --keep-directory-symlink
-done
-for program in "$@"; do
-	command -v "$program" || {
-		echo "error: PROGRAMS asks for $program, and nothing in packages/ brings it into PATH ($PATH)" >&2
-		exit 1
-	}
 done

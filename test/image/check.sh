@@ -84,16 +84,19 @@ eventually() {
 	local deadline=$((SECONDS + $1)) what=$2
 	shift 2
 	until "$@"; do
-		((SECONDS < deadline)) || { details >&2 && die "in vain: $what"; }
+		((SECONDS < deadline)) || { details >&2; die "in vain: $what"; }
 		sleep 0.2
 	done
 }
 
+# details prints what there is to see of every container.
 details() {
-	docker ps --all
-	docker exec host panteras status || true
-	docker inspect --format '{{json .State}}' host || true
-	docker logs --tail 40 host || true
+	local name
+	for name in $(docker ps --all --format '{{.Names}}'); do
+		say "$name: $(docker inspect --format '{{json .State}}' "$name")"
+		docker exec "$name" panteras status || true
+		docker logs --tail 40 "$name" || true
+	done
 }
 
 # in_network COMMAND… runs a program of this machine in the network of the containers.
@@ -118,7 +121,9 @@ stop_docker
 
 # Containers find a host's network here that has nothing to do with this machine's.
 # shellcheck disable=SC2016
-start_docker unshare --net -- sh -c 'ip link set lo up && ip link add net0 type dummy && ip address add "$0/24" dev net0 && ip link set net0 up && exec "$@"' "$ip"
+start_docker unshare --net -- sh -c '
+	ip link set lo up && ip link add net0 type veth peer name net1 && ip address add "$0/24" dev net0 &&
+	ip link set net0 up && ip link set net1 up && exec "$@"' "$ip"
 for check in image plan up names users orphans health stop again added; do
 	say "check: $check"
 	"check_$check"
