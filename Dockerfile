@@ -28,6 +28,16 @@ RUN go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION"
 
 FROM debian:${DEBIAN}-slim
 
+LABEL org.opencontainers.image.title="panteras" \
+      org.opencontainers.image.description="One host of a Consul-based platform: names, balancing, tunnel, supervision" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+# The first start may form a cluster; until it has, failing is not being ill.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=2m --retries=3 CMD ["panteras", "status", "--check"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["panteras"]
+CMD ["up"]
+
 # As root each daemon runs as a user of its own (docs/launcher.md). The numbers are
 # fixed, because what those users keep outlives the image; packages find them made.
 RUN for user in consul:801 zookeeper:802 panteras:803 marathon:804 chronos:805 haproxy:806; do \
@@ -58,13 +68,4 @@ COPY --from=consul-template /out/consul-template /usr/local/bin/
 COPY --from=panteras /out/panteras /usr/local/bin/
 
 ARG VERSION=unknown
-LABEL org.opencontainers.image.title="panteras" \
-      org.opencontainers.image.description="One host of a Consul-based platform: names, balancing, tunnel, supervision" \
-      org.opencontainers.image.licenses="Apache-2.0" \
-      org.opencontainers.image.version="$VERSION"
-
-# The first start may form a cluster; until it has, failing is not being ill.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=2m --retries=3 CMD ["panteras", "status", "--check"]
-STOPSIGNAL SIGTERM
-ENTRYPOINT ["panteras"]
-CMD ["up"]
+LABEL org.opencontainers.image.version="$VERSION"
