@@ -120,8 +120,10 @@ func TestStatusCheck(t *testing.T) {
 	serveControl(t, runDir, "v1", s, l)
 	env := []string{"RUN_DIR=" + runDir}
 	well := []launcher.DaemonStatus{
-		{Name: "consul", State: launcher.StateReady, Ready: true}, {Name: "marathon", State: launcher.StateAbsent},
-		{Name: "chronos", State: launcher.StateDisabled}, {Name: "registrator", State: launcher.StateStopped},
+		{Name: "consul", State: launcher.StateReady, Ready: true},
+		{Name: "marathon", State: launcher.StateAbsent},
+		{Name: "chronos", State: launcher.StateDisabled},
+		{Name: "registrator", State: launcher.StateStopped},
 	}
 	s.Set(well...)
 	if got := runIn(t, nil, env, "status", "--check"); got.code != 0 || !strings.Contains(got.stdout, "consul") || got.stderr != "" {

@@ -104,7 +104,7 @@ in_network() { nsenter --net="/proc/$dockerd/ns/net" -- "$@"; }
 
 health_is() { [[ $(docker inspect --format '{{.State.Health.Status}}' "$1") == "$2" ]]; }
 
-# shellcheck source=test/image/checks.sh
+# shellcheck source=/dev/null
 . "$here/checks.sh"
 
 start_docker

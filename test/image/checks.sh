@@ -1,6 +1,6 @@
 # What check.sh checks. Each function ends the script if something is not as it should
 # be. The container of compose.yaml is called host.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154 # what check.sh has set
 
 # config FORMAT prints something of the image's configuration.
 config() { docker image inspect --format "{{json .Config.$1}}" panteras:latest; }
