@@ -16,7 +16,7 @@ endif
 LINT := go tool -modfile=tools/lint/go.mod
 
 # Files that may hold scripts of ours, for shellcheck.
-SCRIPTS := .ci/run $(wildcard tools/*.sh tools/dist/*.sh)
+SCRIPTS := .ci/run $(wildcard tools/*.sh tools/dist/*.sh test/image/*.sh)
 
 export FUZZTIME ?= 10s
 

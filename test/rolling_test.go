@@ -11,9 +11,7 @@ import (
 	"strings"
 	"testing"
 
-
 	"panteras/internal/lab"
-	"panteras/launcher"
 )
 
 // ownResolver makes a host ask its own DNS server for names, as the pages say.

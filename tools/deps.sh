@@ -35,6 +35,10 @@ table() {
 		test  dbus-daemon            dbus-daemon
 		test  ping                   iputils-ping
 		test  sysctl                 procps
+		test  docker                 docker.io
+		test  dockerd                docker.io
+		test  debootstrap            debootstrap
+		test  /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
 		bench supervisord            supervisor
 		lint  shellcheck             shellcheck
 		bench iperf3                 iperf3

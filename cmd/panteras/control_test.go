@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,8 +112,44 @@ func TestControlCommands(t *testing.T) {
 	}
 }
 
+// What should run and does not makes the check fail; what is meant not to run does not.
+func TestStatusCheck(t *testing.T) {
+	runDir, l := shortDir(t), logs.New(logs.Options{Console: io.Discard})
+	defer l.Close()
+	s := &controltest.Supervisor{}
+	serveControl(t, runDir, "v1", s, l)
+	env := []string{"RUN_DIR=" + runDir}
+	well := []launcher.DaemonStatus{
+		{Name: "consul", State: launcher.StateReady, Ready: true},
+		{Name: "marathon", State: launcher.StateAbsent},
+		{Name: "chronos", State: launcher.StateDisabled},
+		{Name: "registrator", State: launcher.StateStopped},
+	}
+	s.Set(well...)
+	if got := runIn(t, nil, env, "status", "--check"); got.code != 0 || !strings.Contains(got.stdout, "consul") || got.stderr != "" {
+		t.Errorf("all is well: exit code %d, stdout %s, stderr %s", got.code, got.stdout, got.stderr)
+	}
+	for _, state := range []launcher.State{
+		launcher.StateWaiting, launcher.StateStarting, launcher.StateUnhealthy, launcher.StateBackoff, launcher.StateFailed, launcher.StateStopping,
+	} {
+		s.Set(append(slices.Clone(well), launcher.DaemonStatus{Name: "dns", State: state})...)
+		want := "panteras: not ready: dns (" + string(state) + "); "
+		for _, args := range [][]string{{"status", "--check"}, {"status", "--check", "--json"}} {
+			if got := runIn(t, nil, env, args...); got.code != 1 || !strings.Contains(got.stdout, "consul") || !strings.HasPrefix(got.stderr, want) {
+				t.Errorf("%s: %q: exit code %d, stdout %s, stderr %s", state, args, got.code, got.stdout, got.stderr)
+			}
+		}
+		if got := runIn(t, nil, env, "status"); got.code != 0 {
+			t.Errorf("%s: without --check exit code %d", state, got.code)
+		}
+	}
+	if got := runIn(t, nil, env, "status", "--check", "--watch"); got.code != exitUsage || !strings.Contains(got.stderr, "--watch") {
+		t.Errorf("both: exit code %d, stderr %s", got.code, got.stderr)
+	}
+}
+
 func TestControlWithoutALauncher(t *testing.T) {
-	for _, args := range []string{"status", "status --json", "status --watch", "start consul", "stop consul", "restart consul", "reload", "reload dns", "logs -f dns", "upgrade"} {
+	for _, args := range []string{"status", "status --json", "status --watch", "status --check", "start consul", "stop consul", "restart consul", "reload", "reload dns", "logs -f dns", "upgrade"} {
 		got := runIn(t, nil, nil, append(strings.Fields(args), "--run-dir", "/nowhere/run")...)
 		want := "panteras: panteras is not running here: nothing answers at /nowhere/run/control.sock; start it with `panteras up`, or name its folder with --run-dir\n"
 		if got.code != 1 || got.stderr != want || got.stdout != "" {

@@ -30,21 +30,26 @@ time shown), failed (ended for a reason that no restart can mend), stopping, sto
 Daemons that do not stay up are shown with their last lines of output. On a host with
 HAProxy the list is followed by what is not served as its tags say, and why.
 
-The exit code is 1 when no launcher runs.`
+The exit code is 1 when no launcher runs, and with --check also when a daemon is
+neither ready nor disabled, absent or stopped.`
 
 const statusExample = `  panteras status
   panteras status --watch
+  panteras status --check
   panteras status --json | jq -r '.daemons[] | select(.ready | not) | .name'`
 
 // watchInterval is how often --watch asks.
 const watchInterval = time.Second
 
 func newStatusCommand(a *app) *cobra.Command {
-	var asJSON, watch bool
+	var asJSON, watch, check bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Print the state of every daemon", Long: statusHelp, Example: statusExample,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if watch && check {
+				return usagef("--check is about one moment, and --watch goes on; leave one of them out")
+			}
 			defer interruptible(cmd)()
 			show := a.writeStatus
 			if asJSON {
@@ -57,13 +62,17 @@ func newStatusCommand(a *app) *cobra.Command {
 				return err
 			}
 			if !watch {
-				return show(st)
+				if err := show(st); err != nil || !check {
+					return err
+				}
+				return checkReady(st.Status)
 			}
 			return a.watch(cmd.Context(), source, st, asJSON, show)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "go on, until ctrl-C: on a terminal every second, otherwise whenever something has changed")
+	cmd.Flags().BoolVar(&check, "check", false, "exit with 1 unless all that should run is ready")
 	addRunDirFlag(cmd)
 	return cmd
 }

@@ -49,7 +49,10 @@ func Compose(loaded *configs.Loaded, plan *launcher.Plan, f Facts) string {
 	}
 	y.bind(s.StateDir, s.StateDir, makeFolder)
 	y.bind(s.LogDir, s.LogDir, makeFolder)
-	y.bind(dockerSocket, dockerSocket, "")
+	// Whoever may open it is root on the host, so only those get it who cannot do without.
+	if runs(plan, "mesos-agent") || runs(plan, "registrator") {
+		y.bind(dockerSocket, dockerSocket, "")
+	}
 	if f.ResolvCopy {
 		y.bind(resolv.Copy, resolv.Copy, readOnly)
 	}

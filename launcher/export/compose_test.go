@@ -110,6 +110,14 @@ func TestComposeRights(t *testing.T) {
 	if s.Privileged || slices.Contains(s.CapAdd, "NET_ADMIN") || len(s.Devices) > 0 || !slices.Contains(s.CapAdd, "NET_BIND_SERVICE") {
 		t.Errorf("a master: privileged %v, %q, %v", s.Privileged, s.CapAdd, s.Devices)
 	}
+	const socket = "bind /var/run/docker.sock:/var/run/docker.sock"
+	if slices.Contains(mounts(s), socket) {
+		t.Error("a master may open Docker's socket, which nothing there needs")
+	}
+	loaded, plan = load(t, "SLAVE=false\nSTART_REGISTRATOR=true\n")
+	if s := parse(t, Compose(loaded, plan, Facts{}), nil); s.Privileged || !slices.Contains(mounts(s), socket) {
+		t.Errorf("Registrator: privileged %v, %q", s.Privileged, mounts(s))
+	}
 	loaded, plan = load(t, "SLAVE=false\nTUNNEL_ENDPOINT=vpn.example.com\n")
 	s = parse(t, Compose(loaded, plan, Facts{}), nil)
 	if s.Privileged || !slices.Contains(s.CapAdd, "NET_ADMIN") || len(s.Devices) != 1 {
