@@ -240,13 +240,19 @@ func (d *Device) Status() (map[wgtypes.Key]PeerStatus, error) {
 	return out, nil
 }
 
+// Leave ends what this process does for the interface, for another one that does so right
+// after. One that this process encrypts for ends with it; others go on with their sessions.
+func (d *Device) Leave() error { return d.end(false) }
+
 // Close removes the interface, whoever made it.
-func (d *Device) Close() error {
+func (d *Device) Close() error { return d.end(true) }
+
+func (d *Device) end(remove bool) error {
 	var err error
 	switch {
 	case d.engine != nil:
 		d.engine.close()
-	case d.datapath != "":
+	case d.datapath != "" && remove:
 		var link netlink.Link
 		if link, err = netlink.LinkByName(d.name); err == nil {
 			err = netlink.LinkDel(link)

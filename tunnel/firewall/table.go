@@ -191,6 +191,11 @@ func (w *writer) forward() {
 	forward := w.hook("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
 	w.rule(forward, from(w.rules.Interface), jump(out.Name))
 	w.rule(forward, to(w.rules.Interface), jump(back.Name))
+	// What is for a peer goes into the tunnel or nowhere: while the interface is away, as in
+	// a restart, the host would send it in the clear along its default route.
+	for _, s := range w.sides {
+		w.rule(forward, s.is(), s.in(s.destination, s.peers), counted(countInbound), drop())
+	}
 }
 
 // refuse is the end of a packet that is told so, as long as its sender does not send too

@@ -22,6 +22,7 @@ type wire interface {
 	Datapath() device.Datapath
 	Adopted() bool
 	Gone() <-chan struct{}
+	Leave() error
 	Close() error
 }
 

@@ -125,6 +125,7 @@ func (w *fakeWire) Status() (map[wgtypes.Key]device.PeerStatus, error) {
 func (w *fakeWire) Datapath() device.Datapath { return device.Userspace }
 func (w *fakeWire) Adopted() bool             { return w.adopted }
 func (w *fakeWire) Gone() <-chan struct{}     { return nil }
+func (w *fakeWire) Leave() error              { w.note("leave"); return nil }
 func (w *fakeWire) Close() error              { w.note("close"); return nil }
 
 type fakeRules struct{ *fakeHost }

@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"panteras/configs"
@@ -40,7 +42,9 @@ type Options struct {
 	Store    tunnel.Store
 	// Folder holds the gateway's keys, which are made where they lack, and its last state.
 	Folder tunnel.Folder
-	Log    *slog.Logger
+	// Sockets are UDP sockets of the tunnel that were handed over; see [device.Options].
+	Sockets []*os.File
+	Log     *slog.Logger
 }
 
 // Gateway is one end of the tunnel. Make one with New, run it once with Run.
@@ -54,6 +58,7 @@ type Gateway struct {
 	accepted chan accepted
 	reported chan error
 	stopped  chan struct{} // closed when nobody reads the channels any more
+	leave    atomic.Bool   // whether the rules stay
 
 	// What follows belongs to the goroutine of Run.
 	clock     *tunnel.Clock
@@ -150,7 +155,7 @@ func (g *Gateway) start(ctx context.Context) error {
 		g.Log.Warn("peers reach nothing but DNS: set TUNNEL_ROUTES to the networks of the services")
 	}
 	// Opened, it carries nothing yet; but no other gateway can be at work here now.
-	g.wire, err = g.effects.open(device.Options{Name: s.TunnelInterface, Datapath: device.Datapath(s.TunnelDatapath), MTU: mtu, Source: hostAddress(s.TunnelEndpoint), Log: g.Log})
+	g.wire, err = g.effects.open(device.Options{Name: s.TunnelInterface, Datapath: device.Datapath(s.TunnelDatapath), MTU: mtu, Source: hostAddress(s.TunnelEndpoint), Sockets: g.Sockets, Log: g.Log})
 	if err != nil {
 		return err
 	}
@@ -226,19 +231,27 @@ func (g *Gateway) warn() {
 	}
 }
 
-// stop takes everything away that start brought.
+// LeaveRules says whether Run, when it ends, leaves the rules in force, forwarding on and an
+// interface that is not this process's, for a gateway that starts right after. Connections
+// that services know under this host's address go on then: without the rules nobody would
+// know whose they are, and the host would reset them at the next packet from a service.
+func (g *Gateway) LeaveRules(yes bool) { g.leave.Store(yes) }
+
+// stop takes everything away that start brought, or what the next gateway makes anew.
 func (g *Gateway) stop() error {
-	var errs []error
-	// The interface first: with it gone no packet passes, whatever the rules say.
-	if g.wire != nil {
-		g.note()
-		errs = append(errs, g.wire.Close())
+	if g.wire == nil {
+		return nil // another gateway may be at work here
 	}
-	if g.wire != nil { // else another gateway may be at work here
-		errs = append(errs, g.rules.Remove(), g.effects.forward.Restore())
+	g.note()
+	if g.leave.Load() && g.up {
 		g.save()
+		return g.wire.Leave()
 	}
-	return errors.Join(errs...)
+	// The interface first: with it gone no packet passes, whatever the rules say.
+	err := g.wire.Close()
+	err = errors.Join(err, g.rules.Remove(), g.effects.forward.Restore())
+	g.save()
+	return err
 }
 
 // save writes the state in force to the disk.
