@@ -39,6 +39,7 @@ type Device struct {
 	client   *wgctrl.Client
 	claim    net.Listener
 	sockets  []*os.File // that were handed over
+	known    *Config    // what the interface was made last; nil if nobody can tell
 }
 
 // Open makes the interface, which stays down until Up. One that is there already and is
@@ -145,16 +146,33 @@ func (d *Device) Apply(c *Config) (changed int, err error) {
 	if err != nil {
 		return 0, permission("cannot read the peers of "+d.name, err)
 	}
+	return d.configure(have, c)
+}
+
+// Update is Apply for an interface that nobody else has changed since: it is not read,
+// which takes most of the time where there are thousands of peers.
+func (d *Device) Update(c *Config) (changed int, err error) {
+	if d.known == nil {
+		return d.Apply(c)
+	}
+	return d.configure(d.known.device(), c)
+}
+
+// configure makes an interface that is so as it should be.
+func (d *Device) configure(have *wgtypes.Device, c *Config) (changed int, err error) {
 	cfg, changed := diff(have, c)
 	if changed == 0 {
+		d.known = c
 		return 0, nil
 	}
+	d.known = nil // until it has succeeded
 	if err := d.client.ConfigureDevice(d.name, cfg); err != nil {
 		if errors.Is(err, unix.EADDRINUSE) {
 			return 0, fmt.Errorf("another program has UDP port %d; set TUNNEL_PORT: %w", c.Port, err)
 		}
 		return 0, permission("cannot configure "+d.name, err)
 	}
+	d.known = c
 	return changed, nil
 }
 

@@ -24,6 +24,9 @@ const (
 	// less often where it takes long, but at least every noteAtLeast.
 	noteEvery   = time.Second
 	noteAtLeast = 10 * time.Second
+	// noteQuick is how long it may take where somebody's access is to end at once; else what
+	// was noted last must do.
+	noteQuick = 50 * time.Millisecond
 	// connected is how long after a handshake a peer counts as there: a session is no older.
 	connected = 180 * time.Second
 )

@@ -92,6 +92,8 @@ func (w *fakeWire) Apply(c *device.Config) (int, error) {
 	return 0, nil
 }
 
+func (w *fakeWire) Update(c *device.Config) (int, error) { return w.Apply(c) }
+
 func (w *fakeWire) SetLink(mtu int, _ []netip.Prefix) (int, error) {
 	w.look(func() { w.inner = mtu })
 	return 0, nil

@@ -75,7 +75,8 @@ type Gateway struct {
 	looked    time.Time // when everything was compared last
 	lookTook  time.Duration
 	noteTook  time.Duration
-	saved     time.Time // when the state was
+	unsaved   bool      // whether the state in force is newer than the one on disk
+	saved     time.Time // when that was written
 	noted     time.Time // when the places of peers were
 	lost      time.Time // since when the store does not say of us what it should; zero if it does
 	places    endpoints
@@ -257,7 +258,7 @@ func (g *Gateway) stop() error {
 // save writes the state in force to the disk.
 func (g *Gateway) save() {
 	m := memory{Saved: g.now(), Cluster: g.inForce.Cluster, Peers: g.inForce.Peers}
-	g.saved = time.Now()
+	g.saved, g.unsaved = time.Now(), false
 	if err := m.save(g.Folder); err != nil {
 		g.Log.Error("cannot save the state: a restart without the store would begin with an older one", "error", err)
 	}
