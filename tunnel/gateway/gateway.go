@@ -31,6 +31,11 @@ const (
 	// storeEvery is how often it is logged what is wrong with the store, which may be
 	// something else with each attempt.
 	storeEvery = time.Minute
+	// manyPeers is from how many on garbage is collected when it is manyGarbage percent of what
+	// is in use. Each peer has two queues of 1,024 places and two stacks in wireguard-go,
+	// some 25 kB; as much garbage, which Go allows by itself, would double that.
+	manyPeers   = 2000
+	manyGarbage = 30
 	// saveAtLeast is how often the last state is saved though it has not changed, so that
 	// the time in it is not too old.
 	saveAtLeast = 10 * time.Minute
@@ -128,7 +133,10 @@ func (g *Gateway) Run(ctx context.Context, ready func()) (err error) {
 	helpers.Go(func() { tunnel.Follow(ctx, g.Store, last, g.accept, g.report) })
 	helpers.Go(func() { g.publish.run(ctx, g.Store, cluster, g.Log) })
 	ready()
-	helpers.Go(debug.FreeOSMemory) // thousands of peers leave as much garbage as they take
+	if len(g.desired.Peers) >= manyPeers {
+		defer debug.SetGCPercent(debug.SetGCPercent(manyGarbage))
+		helpers.Go(debug.FreeOSMemory) // their start leaves as much garbage as they take
+	}
 	return g.loop(ctx, changes)
 }
 
