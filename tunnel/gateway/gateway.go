@@ -85,6 +85,7 @@ type Gateway struct {
 	noted     time.Time // when the places of peers were
 	lost      time.Time // since when the store does not say of us what it should; zero if it does
 	places    endpoints
+	shaken    handshakes
 	up        bool
 	publish   *publisher
 }
@@ -100,7 +101,7 @@ func New(o Options) *Gateway { return newGateway(o, hostEffects(o.Settings)) }
 func newGateway(o Options, e effects) *Gateway {
 	return &Gateway{
 		Options: o, effects: e, figures: newFigures(),
-		publish: newPublisher(), reloads: make(chan reload), asks: make(chan chan report), accepted: make(chan accepted, 1), reported: make(chan error, 16), stopped: make(chan struct{}),
+		shaken: handshakes{}, publish: newPublisher(), reloads: make(chan reload), asks: make(chan chan report), accepted: make(chan accepted, 1), reported: make(chan error, 16), stopped: make(chan struct{}),
 	}
 }
 
