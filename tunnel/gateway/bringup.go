@@ -53,9 +53,8 @@ func (g *Gateway) connectedBefore() []tunnel.DesiredPeer {
 
 // applyPeers makes the interface know exactly these peers, whatever it knows now.
 func (g *Gateway) applyPeers(d *tunnel.Desired) error {
-	began := time.Now()
 	_, err := g.wire.Apply(deviceConfig(d, g.secrets.Private, g.Settings.TunnelPort))
-	g.looked, g.lookTook = time.Now(), time.Since(began)
+	g.looked = time.Now()
 	return err
 }
 

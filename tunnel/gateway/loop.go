@@ -77,7 +77,11 @@ func (g *Gateway) linkIsRight() bool {
 
 // attempt reconciles, and tells when that begins or ceases to fail.
 func (g *Gateway) attempt(since time.Time, change func(*tunnel.Desired) error) {
+	began := time.Now()
 	err := g.reconcile(change)
+	if g.looked.After(began) {
+		g.lookTook = time.Since(began)
+	}
 	if err != nil {
 		g.figures.failed()
 		if g.problems != err.Error() {
