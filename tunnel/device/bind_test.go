@@ -316,6 +316,52 @@ func TestHandedSocketsKeepWhatArrives(t *testing.T) {
 	_ = b.Close()
 }
 
+// Who keeps a socket may look at its descriptor, as to give it to another program, while
+// another process reads it: that one can end nevertheless.
+func TestReadingAHeldSocketEnds(t *testing.T) {
+	loopback(t)
+	own, err := openSocket(false, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := own.hold()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	_ = own.close()
+	b := &bind{handed: []*os.File{f}}
+	receive, _, err := b.Open(own.port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Fd()
+	ended := make(chan error, 1)
+	go func() {
+		packets, sizes, from := make([][]byte, b.BatchSize()), make([]int, b.BatchSize()), make([]conn.Endpoint, b.BatchSize())
+		for i := range packets {
+			packets[i] = make([]byte, 1<<16)
+		}
+		_, err := receive[0](packets, sizes, from)
+		ended <- err
+	}()
+	closed := make(chan struct{})
+	go func() { _ = b.Close(); close(closed) }()
+	for range 2 {
+		select {
+		case err := <-ended:
+			if !errors.Is(err, net.ErrClosed) {
+				t.Error(err)
+			}
+			ended = nil
+		case <-closed:
+			closed = nil
+		case <-time.After(20 * time.Second):
+			t.Fatal("it is still read")
+		}
+	}
+}
+
 func TestHandedSocketsThatAreNone(t *testing.T) {
 	loopback(t)
 	tcp, err := net.Listen("tcp4", "127.0.0.1:0")

@@ -35,11 +35,26 @@ func Listen(address netip.AddrPort) ([]*os.File, error) {
 		return nil, fmt.Errorf("cannot listen on %s/udp: %w; set TUNNEL_PORT", address, err)
 	}
 	defer s.conn.Close()
-	f, err := s.conn.File()
+	f, err := s.hold()
 	if err != nil {
 		return nil, err
 	}
 	return []*os.File{f}, nil
+}
+
+// hold returns a descriptor for who only keeps the socket. Asking a file of net.UDPConn.File
+// for its descriptor would make the socket block, in the process that reads it too, which
+// then could not end; and one that does not block yet would be polled here as well.
+func (s *socket) hold() (f *os.File, err error) {
+	err = s.with(func(fd int) error {
+		fd, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err == nil {
+			err = unix.SetNonblock(fd, false)
+			f = os.NewFile(uintptr(fd), "udp:"+strconv.Itoa(int(s.port)))
+		}
+		return err
+	})
+	return f, err
 }
 
 // openSockets takes the sockets that were handed over, if they are of the port, and opens
