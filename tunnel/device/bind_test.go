@@ -336,6 +336,16 @@ func TestReadingAHeldSocketEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = f.Fd()
+	err = b.v4.with(func(fd int) error {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+		if err == nil && flags&unix.O_NONBLOCK == 0 {
+			err = errors.New("the socket blocks who reads it")
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan error, 1)
 	go func() {
 		packets, sizes, from := make([][]byte, b.BatchSize()), make([]int, b.BatchSize()), make([]conn.Endpoint, b.BatchSize())
