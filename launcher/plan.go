@@ -62,6 +62,9 @@ type Daemon struct {
 	// StopAgain tells that the signal to stop may get lost, as HAProxy loses it while it
 	// reads its files anew, and does no harm when it comes again.
 	StopAgain bool
+	// StopForNext is the signal in the place of Stop's where a new process of it starts
+	// right after: the old one may leave behind what that one needs. "" is Stop's.
+	StopForNext string
 	// Reload is the signal that makes it read its files anew, "" if it must start anew
 	// for that.
 	Reload string

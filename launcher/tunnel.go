@@ -14,5 +14,11 @@ func tunnel(b *builder) Daemon {
 	d.Run, d.Because = b.StartTunnel, b.because("START_TUNNEL", "TUNNEL_ENDPOINT")
 	d.Capabilities = []string{"CAP_NET_ADMIN", "CAP_NET_BIND_SERVICE"}
 	d.udp(netip.Addr{}, "TUNNEL_PORT", b.TunnelPort)
+	d.StopForNext = "SIGUSR1"
+	if b.TunnelDatapath != "kernel" { // which opens its own
+		for _, all := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+			d.Sockets = append(d.Sockets, Socket{Addr: netip.AddrPortFrom(all, b.TunnelPort)})
+		}
+	}
 	return d
 }

@@ -53,6 +53,8 @@ func newTunnelLab(t testing.TB) *tunnelLab {
 	connect(t, l.gateway, "lan", gatewayInner+"/24", l.service, "eth0", serviceAddr+"/24")
 	l.gateway.address(t, "lan", "fd00:210::1/64")
 	l.service.address(t, "eth0", serviceAddr6+"/64")
+	// A new network namespace has what the machine has, where Docker may have turned it on.
+	l.gateway.run(t, "sysctl", "-q", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0")
 	l.store = store.NewFile(store.FileIn(tunnel.NewFolder(l.state)))
 	l.args = []string{
 		"gateway", "--tunnel-endpoint", gatewayOuter + ":51820", "--tunnel-store", "file", "--state-dir", l.state,

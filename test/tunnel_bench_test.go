@@ -194,7 +194,7 @@ func ours(b *testing.B) *way {
 	}
 	peer := w.lab.add("bench", func(p *tunnel.Peer) { p.Allow = rules(b, texts...) })
 	w.lab.start()
-	if n := strings.Count(w.lab.gateway.run(b, "nft", "list", "set", "inet", "panteras", "policy4"), peer.v4()); n < 5000 {
+	if n := strings.Count(w.lab.gateway.run(b, "nft", "list", "set", "inet", "panteras", "exact4"), peer.v4()); n < 5000 {
 		b.Fatalf("%d elements", n)
 	}
 	file := filepath.Join(b.TempDir(), "bench.conf")

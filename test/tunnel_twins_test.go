@@ -204,6 +204,23 @@ func TestTunnelTwinsStandInForEachOther(t *testing.T) {
 		}
 	}
 
+	// Who is taken access from has none at either, and who gets it back has it at both.
+	for _, disabled := range []bool{true, false} {
+		began := time.Now()
+		if _, err := kept.Update(t.Context(), "alice", func(p *tunnel.Peer) error { p.Disabled = disabled; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range twins {
+			lab.Eventually(t, patience, w.name+" to follow", func() bool {
+				return (w.run(t, "wg", "show", tunnelInterface, "peers") == "") == disabled
+			})
+		}
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("disabled %v was in force at both after %v", disabled, took)
+		}
+	}
+	lab.Eventually(t, 2*patience, "the service to be reached again", reaches)
+
 	active.unplug(t, "wan", "lan")
 	for _, p := range []*lab.Process{active.keepalived, active.gateway} {
 		p.Signal(syscall.SIGKILL)

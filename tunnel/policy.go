@@ -3,7 +3,6 @@ package tunnel
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 )
 
@@ -17,11 +16,16 @@ func Bound(rules []Rule, routes []netip.Prefix) []Rule {
 		}
 	}
 	var bounded []Rule
+	seen := make(map[string]bool, len(rules)) // by their text: there may be thousands
 	for _, rule := range rules {
 		for _, route := range routes {
 			common, ok := intersect(rule.Network, route)
+			if !ok {
+				continue
+			}
 			part := Rule{Network: common, Protocol: rule.Protocol, Ports: rule.Ports}
-			if ok && !slices.ContainsFunc(bounded, part.Equal) {
+			if text := part.String(); !seen[text] {
+				seen[text] = true
 				bounded = append(bounded, part)
 			}
 		}

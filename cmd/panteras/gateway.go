@@ -11,6 +11,7 @@ import (
 	"panteras/tunnel"
 	"panteras/tunnel/gateway"
 
+	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 )
@@ -23,8 +24,12 @@ panteras", and follows the peers in the store. Both are gone when it ends.
 Peers may ask the DNS server (panteras dns) at the gateway's tunnel address; run
 it with DNS_LISTEN unset, or with that address in it.
 
+UDP sockets that were handed over (LISTEN_FDS) are used for the tunnel if they are
+of TUNNEL_PORT and this program encrypts, not the kernel.
+
 Signals: SIGHUP reads the settings again while the tunnel goes on; SIGTERM and
-SIGINT end it. Readiness is told to NOTIFY_SOCKET.`
+SIGINT end it. SIGUSR1 ends it for a restart: the rules stay in force, and with
+them the connections of peers. Readiness is told to NOTIFY_SOCKET.`
 
 func newGatewayCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -53,10 +58,10 @@ func (a *app) runGateway(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	g := gateway.New(gateway.Options{Settings: s, Store: peers, Folder: folder, Log: log})
+	g := gateway.New(gateway.Options{Settings: s, Store: peers, Folder: folder, Sockets: activation.Files(true), Log: log})
 	signal.Ignore(syscall.SIGPIPE) // a log reader that goes away must not take the tunnel with it
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
 	defer signal.Stop(signals)
 	closeMetrics, err := serveMetrics("TUNNEL_METRICS_LISTEN", s.TunnelMetricsListen, loaded, g, log)
 	if err != nil {
@@ -77,6 +82,7 @@ func (a *app) runGateway(cmd *cobra.Command) error {
 				continue
 			}
 			log.Info("stopping", "signal", sig.String())
+			g.LeaveRules(sig == syscall.SIGUSR1)
 			notify(daemon.SdNotifyStopping)
 			cancel()
 		}

@@ -17,6 +17,7 @@ import (
 	"panteras/launcher/control"
 	"panteras/launcher/guard"
 	"panteras/launcher/host"
+	"panteras/tunnel/device"
 
 	"github.com/spf13/cobra"
 )
@@ -93,7 +94,12 @@ func (a *app) up(cmd *cobra.Command, link *guard.Link, require []string) error {
 			return loaded, facts
 		},
 		Args: os.Args, Env: withoutLauncher(a.env), Self: self, Require: require,
-		Open:  func(s launcher.Socket, beside bool) ([]*os.File, error) { return dnsserver.Open(s.Addr, beside, log) },
+		Open: func(s launcher.Socket, beside bool) ([]*os.File, error) {
+			if !s.TCP {
+				return device.Listen(s.Addr)
+			}
+			return dnsserver.Open(s.Addr, beside, log)
+		},
 		Peers: own, Explain: own.explain,
 		Link: link, Build: control.Build{Version: build.Version, Commit: build.Commit, Go: build.Go},
 		Console: a.stderr, Log: log,

@@ -23,6 +23,9 @@ func (s *Supervisor) stop(d *daemon) {
 		return
 	}
 	if d.state == launcher.StateStopping {
+		if d.plan.StopForNext != "" && !s.starts(d) {
+			_ = d.run.process.Signal(stopSignal(d.plan)) // no other one comes after all
+		}
 		return
 	}
 	d.stopTimer()
@@ -40,7 +43,7 @@ func (s *Supervisor) retire(d *daemon, r *run) {
 // end signals a process and returns the timer that kills it.
 func (s *Supervisor) end(d *daemon, r *run) *time.Timer {
 	r.stopped = true
-	if err := r.process.Signal(stopSignal(d.plan)); err != nil && r.exit == nil {
+	if err := r.process.Signal(s.endSignal(d)); err != nil && r.exit == nil {
 		s.opts.Log.Warn("cannot signal daemon", "daemon", d.plan.Name, "pid", r.process.Pid(), "error", err)
 	}
 	if d.plan.StopAgain {
@@ -69,6 +72,17 @@ func (s *Supervisor) again(d *daemon, r *run) {
 	})
 }
 
+// starts tells whether a daemon that is being stopped starts again.
+func (s *Supervisor) starts(d *daemon) bool { return d.wanted && !s.closing }
+
+// endSignal is the signal that asks a daemon to end, for good or for its next process.
+func (s *Supervisor) endSignal(d *daemon) syscall.Signal {
+	if sig := unix.SignalNum(d.plan.StopForNext); sig != 0 && s.starts(d) {
+		return sig
+	}
+	return stopSignal(d.plan)
+}
+
 // stopSignal is the signal that asks a daemon to end.
 func stopSignal(d launcher.Daemon) syscall.Signal {
 	if sig := unix.SignalNum(d.Stop.Signal); sig != 0 {
@@ -80,7 +94,7 @@ func stopSignal(d launcher.Daemon) syscall.Signal {
 // stopped is what a daemon becomes without a process.
 func (s *Supervisor) stopped(d *daemon) {
 	switch {
-	case d.wanted && !s.closing:
+	case s.starts(d):
 		s.wait(d)
 	case !d.plan.Run:
 		s.become(d, launcher.StateDisabled, "")

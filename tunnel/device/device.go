@@ -23,7 +23,11 @@ type Options struct {
 	// Source is the address that clients dial; invalid if they dial a name. Packets leave from
 	// there while this host has it.
 	Source netip.Addr
-	Log    *slog.Logger
+	// Sockets are UDP sockets for the tunnel that another process has opened and keeps open,
+	// one of each address family, or one of IPv6 for both. They are used if they are of the
+	// tunnel's port and this process encrypts; they belong to the device.
+	Sockets []*os.File
+	Log     *slog.Logger
 }
 
 // Device is the interface. It is not safe for concurrent use.
@@ -34,13 +38,15 @@ type Device struct {
 	engine   *engine // nil if the interface is the kernel's, or another process's
 	client   *wgctrl.Client
 	claim    net.Listener
+	sockets  []*os.File // that were handed over
+	known    *Config    // what the interface was made last; nil if nobody can tell
 }
 
 // Open makes the interface, which stays down until Up. One that is there already and is
 // WireGuard's is taken over with its sessions: a process that died left it, or another
 // program serves it. Anything else of that name is an error.
 func Open(o Options) (*Device, error) {
-	d := &Device{name: o.Name}
+	d := &Device{name: o.Name, sockets: o.Sockets}
 	if err := d.open(o); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -60,6 +66,7 @@ func (d *Device) open(o Options) (err error) {
 		return permission("cannot configure WireGuard", err)
 	}
 	if d.adopted, err = d.adopt(o.Datapath); err != nil || d.adopted {
+		d.letGo(o.Log)
 		return err
 	}
 	datapath, err := choose(o.Datapath, Probe())
@@ -67,6 +74,7 @@ func (d *Device) open(o Options) (err error) {
 		return err
 	}
 	if datapath == Kernel {
+		d.letGo(o.Log)
 		err = netlink.LinkAdd(&netlink.Wireguard{LinkAttrs: netlink.LinkAttrs{Name: o.Name, MTU: o.MTU}})
 		if err != nil {
 			return permission("cannot make "+o.Name, err)
@@ -76,6 +84,22 @@ func (d *Device) open(o Options) (err error) {
 	}
 	d.datapath = datapath // from here on there is something to remove
 	return nil
+}
+
+// letGo closes sockets that were handed over and are of no use: the kernel, or the process
+// that encrypts, has its own.
+func (d *Device) letGo(log *slog.Logger) {
+	if len(d.sockets) > 0 {
+		log.Warn("the sockets that were handed over are not used: the tunnel's are those of who encrypts, the kernel or another process; do not hand any over", "interface", d.name)
+	}
+	closeAll(d.sockets)
+	d.sockets = nil
+}
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		_ = f.Close()
+	}
 }
 
 // adopt takes over an interface that is there. One of the kernel's is removed where this
@@ -122,16 +146,33 @@ func (d *Device) Apply(c *Config) (changed int, err error) {
 	if err != nil {
 		return 0, permission("cannot read the peers of "+d.name, err)
 	}
+	return d.configure(have, c)
+}
+
+// Update is Apply for an interface that nobody else has changed since: it is not read,
+// which takes most of the time where there are thousands of peers.
+func (d *Device) Update(c *Config) (changed int, err error) {
+	if d.known == nil {
+		return d.Apply(c)
+	}
+	return d.configure(d.known.device(), c)
+}
+
+// configure makes an interface that is so as it should be.
+func (d *Device) configure(have *wgtypes.Device, c *Config) (changed int, err error) {
 	cfg, changed := diff(have, c)
 	if changed == 0 {
+		d.known = c
 		return 0, nil
 	}
+	d.known = nil // until it has succeeded
 	if err := d.client.ConfigureDevice(d.name, cfg); err != nil {
 		if errors.Is(err, unix.EADDRINUSE) {
 			return 0, fmt.Errorf("another program has UDP port %d; set TUNNEL_PORT: %w", c.Port, err)
 		}
 		return 0, permission("cannot configure "+d.name, err)
 	}
+	d.known = c
 	return changed, nil
 }
 
@@ -217,13 +258,19 @@ func (d *Device) Status() (map[wgtypes.Key]PeerStatus, error) {
 	return out, nil
 }
 
+// Leave ends what this process does for the interface, for another one that does so right
+// after. One that this process encrypts for ends with it; others go on with their sessions.
+func (d *Device) Leave() error { return d.end(false) }
+
 // Close removes the interface, whoever made it.
-func (d *Device) Close() error {
+func (d *Device) Close() error { return d.end(true) }
+
+func (d *Device) end(remove bool) error {
 	var err error
 	switch {
 	case d.engine != nil:
 		d.engine.close()
-	case d.datapath != "":
+	case d.datapath != "" && remove:
 		var link netlink.Link
 		if link, err = netlink.LinkByName(d.name); err == nil {
 			err = netlink.LinkDel(link)
@@ -238,5 +285,6 @@ func (d *Device) Close() error {
 	if d.claim != nil {
 		_ = d.claim.Close()
 	}
+	closeAll(d.sockets)
 	return err
 }

@@ -16,6 +16,15 @@ type Config struct {
 	Peers []Peer
 }
 
+// device is an interface that is so.
+func (c *Config) device() *wgtypes.Device {
+	d := &wgtypes.Device{PrivateKey: c.PrivateKey, ListenPort: int(c.Port), Peers: make([]wgtypes.Peer, len(c.Peers))}
+	for i, p := range c.Peers {
+		d.Peers[i] = wgtypes.Peer{PublicKey: p.PublicKey, PresharedKey: p.PresharedKey, AllowedIPs: hosts(p.Addresses)}
+	}
+	return d
+}
+
 // Peer is one peer. It is known by its key alone: where it is, it says itself.
 type Peer struct {
 	PublicKey wgtypes.Key

@@ -94,6 +94,9 @@ func TestDiffReachesWhatIsWanted(t *testing.T) {
 		want := config()
 		cfg, changed := diff(&m.Device, want)
 		m.configure(t, cfg)
+		if again, n := diff(want.device(), want); n != 0 {
+			t.Fatalf("step %d: what was made last differs from itself in %d: %+v", step, n, again)
+		}
 		if again, n := diff(&m.Device, want); n != 0 {
 			t.Fatalf("step %d: %d changes became %d more: %+v", step, changed, n, again)
 		}

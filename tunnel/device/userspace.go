@@ -9,7 +9,6 @@ import (
 	"net"
 	"strings"
 
-	"golang.zx2c4.com/wireguard/conn"
 	wireguard "golang.zx2c4.com/wireguard/device"
 	"golang.zx2c4.com/wireguard/ipc"
 	"golang.zx2c4.com/wireguard/tun"
@@ -18,7 +17,7 @@ import (
 // engine is WireGuard in this process, behind an interface and a control socket.
 type engine struct {
 	dev     *wireguard.Device
-	bind    *sourceBind
+	bind    *bind
 	control net.Listener
 	served  chan struct{} // closed when no more control connections are taken
 }
@@ -33,7 +32,7 @@ func newEngine(o Options) (*engine, error) {
 		}
 		return nil, permission("cannot make "+name, err)
 	}
-	bind := &sourceBind{Bind: conn.NewDefaultBind(), address: o.Source}
+	bind := &bind{handed: o.Sockets, dialled: o.Source}
 	bind.look()
 	dev := wireguard.NewDevice(tdev, bind, logger(o.Log))
 	control, err := listenControl(name)

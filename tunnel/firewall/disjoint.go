@@ -65,7 +65,7 @@ func disjoint(list []Allow, v4 bool) []part {
 	}
 	slices.SortFunc(cuts, netip.Addr.Compare)
 	cuts = slices.Compact(cuts)
-	var out []part
+	var out joined
 	for i, first := range cuts {
 		piece := span{first, lastBefore(cuts, i)}
 		var here []Allow
@@ -76,10 +76,10 @@ func disjoint(list []Allow, v4 bool) []part {
 		}
 		for _, p := range partsOf(here) {
 			p.to = piece
-			out = appendJoined(out, p)
+			out.add(p)
 		}
 	}
-	return out
+	return out.list
 }
 
 // lastBefore returns the last address of the piece that begins at a cut.
@@ -124,15 +124,29 @@ func merge(list []ports) []ports {
 	return out
 }
 
-// appendJoined appends a part, or makes the one just before it in the address space longer
-// where only the addresses differ.
-func appendJoined(list []part, p part) []part {
-	for i := range list {
-		o := &list[i]
-		if o.protos == p.protos && o.ports == p.ports && o.to.last.Next() == p.to.first {
-			o.to.last = p.to.last
-			return list
-		}
+// joined are parts in the order of their addresses.
+type joined struct {
+	list []part
+	last map[what]int // the last part of each kind
+}
+
+// what is a part but for its addresses.
+type what struct {
+	protos [2]uint8
+	ports  ports
+}
+
+// add appends a part, or makes the one just before it in the address space longer where only
+// the addresses differ.
+func (j *joined) add(p part) {
+	kind := what{p.protos, p.ports}
+	if i, ok := j.last[kind]; ok && j.list[i].to.last.Next() == p.to.first {
+		j.list[i].to.last = p.to.last
+		return
 	}
-	return append(list, p)
+	if j.last == nil {
+		j.last = map[what]int{}
+	}
+	j.last[kind] = len(j.list)
+	j.list = append(j.list, p)
 }

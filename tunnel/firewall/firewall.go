@@ -23,7 +23,7 @@ type Firewall struct {
 	// What is in force, as far as we know; nil before the first Apply.
 	rules   *Rules
 	sides   []*side
-	members [2][2]elements // of each side: peers, policy
+	members [2]membership // of each side
 	counted map[string]uint64
 }
 
@@ -37,10 +37,7 @@ func New(now func() time.Time) *Firewall {
 // replaced; both are one transaction of the kernel's, and packets meet one state or the
 // other.
 func (f *Firewall) Apply(r *Rules) error {
-	var next [2][2]elements
-	for i, v4 := range []bool{true, false} {
-		next[i][0], next[i][1] = members(r, v4)
-	}
+	next := [2]membership{members(r, true), members(r, false)}
 	if f.rules != nil && sameTable(f.rules, r) && f.update(&next) == nil {
 		f.rules, f.members = r, next
 		return nil
@@ -66,12 +63,12 @@ func sameTable(a, b *Rules) bool {
 }
 
 // update changes only what differs. It fails if the table is not what we think it is.
-func (f *Firewall) update(next *[2][2]elements) error {
+func (f *Firewall) update(next *[2]membership) error {
 	now := f.now()
 	changed := false
 	err := f.transaction(func(c *nftables.Conn) error {
 		for i, s := range f.sides {
-			for j, set := range []*nftables.Set{s.peers, s.policy} {
+			for j, set := range s.dynamic {
 				gone, fresh := difference(f.members[i][j], next[i][j], now)
 				changed = changed || len(gone)+len(fresh) > 0
 				// The set's number was of the batch that made it.

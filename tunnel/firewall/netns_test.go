@@ -77,7 +77,8 @@ func exampleRules() *Rules {
 		Gateway: []netip.Addr{addr("10.99.0.1"), addr("fd12::1")},
 		Routes:  []netip.Prefix{prefix("10.210.0.0/24"), prefix("10.210.0.128/25"), prefix("192.168.7.0/24"), prefix("fd34::/64")},
 		Peers: []Peer{
-			{Addresses: []netip.Addr{addr("10.99.0.2"), addr("fd12::2")}, Allow: []Allow{{Network: prefix("10.210.0.0/24")}, {Network: prefix("fd34::/64")}}},
+			{Addresses: []netip.Addr{addr("10.99.0.2"), addr("fd12::2")}, Allow: []Allow{{Network: prefix("10.210.0.0/24")}, {Network: prefix("192.168.0.0/16")}, {Network: prefix("fd34::/64")}}},
+			{Addresses: []netip.Addr{addr("10.99.0.6"), addr("fd12::6")}, Allow: []Allow{{Network: prefix("10.210.0.0/24")}, {Network: prefix("fd34::/80")}}},
 			{Addresses: []netip.Addr{addr("10.99.0.3")}, Expires: start.Add(30 * 24 * time.Hour), Allow: []Allow{
 				{Network: prefix("10.210.0.7/32"), Protocol: protoTCP, First: 80, Last: 80},
 				{Network: prefix("10.210.0.7/32"), Protocol: protoTCP, First: 8000, Last: 8999},
@@ -137,7 +138,7 @@ func TestUpdatesEndWhereAFreshTableBegins(t *testing.T) {
 	apply(t, f, empty)
 	narrowed := exampleRules()
 	narrowed.Peers[0].Allow = narrowed.Peers[0].Allow[:1]
-	narrowed.Peers[1].Expires = time.Time{}
+	narrowed.Peers[2].Expires = time.Time{}
 	for i, r := range []*Rules{exampleRules(), exampleRules(), narrowed, empty, exampleRules()} {
 		apply(t, f, r)
 		got := listing(t)
@@ -204,7 +205,7 @@ func TestElementsEndByThemselves(t *testing.T) {
 	now := start
 	f := New(at(&now))
 	r := exampleRules()
-	r.Peers[1].Expires = start.Add(3 * time.Second)
+	r.Peers[2].Expires = start.Add(3 * time.Second)
 	apply(t, f, r)
 	if !strings.Contains(listing(t), "10.99.0.3") {
 		t.Fatal("there is no element")
@@ -230,22 +231,33 @@ func TestManyPeersInOneBatch(t *testing.T) {
 	r := exampleRules()
 	r.Peers = nil
 	base4, base6 := addr("10.99.0.1"), addr("fd12::1")
-	for range 10_000 {
+	r.Routes = []netip.Prefix{prefix("10.210.0.0/24"), prefix("fd34::/64")}
+	const each = 3300
+	for i := range 3 * each {
 		base4, base6 = base4.Next(), base6.Next()
-		r.Peers = append(r.Peers, Peer{Addresses: []netip.Addr{base4, base6}, Allow: []Allow{{Network: prefix("10.210.0.0/24")}, {Network: prefix("fd34::/64")}}})
+		p := Peer{Addresses: []netip.Addr{base4, base6}, Allow: []Allow{{Network: prefix("10.210.0.0/24")}, {Network: prefix("fd34::/64")}}}
+		switch i % 3 { // else everything within the routes
+		case 1:
+			p.Allow = []Allow{{Network: prefix("10.210.0.0/25")}, {Network: prefix("fd34::/80")}}
+		case 2:
+			p.Allow = []Allow{{Network: prefix("10.210.0.7/32"), Protocol: protoTCP, First: 80, Last: 80}, {Network: prefix("fd34::7/128"), Protocol: protoUDP, First: 53, Last: 53}}
+		}
+		r.Peers = append(r.Peers, p)
 	}
 	began := time.Now()
 	apply(t, f, r)
-	t.Logf("10,000 peers: %v", time.Since(began))
+	t.Logf("9,900 peers: %v", time.Since(began))
 	began = time.Now()
 	less := *r
-	less.Peers = r.Peers[1:]
+	less.Peers = r.Peers[3:]
 	apply(t, f, &less)
-	t.Logf("one of them less: %v", time.Since(began))
-	for _, set := range []string{"peers4", "peers6", "policy4", "policy6"} {
-		list := elementList.FindString(nft(t, "list", "set", "inet", "panteras", set))
-		if got := strings.Count(list, ",") + 1; got != len(less.Peers) {
-			t.Errorf("%s has %d elements", set, got)
+	t.Logf("three of them less: %v", time.Since(began))
+	for set, want := range map[string]int{"peers": 3 * (each - 1), "full": each - 1, "exact": each - 1, "policy": each - 1} {
+		for _, family := range []string{"4", "6"} {
+			list := elementList.FindString(nft(t, "list", "set", "inet", "panteras", set+family))
+			if got := strings.Count(list, ",") + 1; got != want {
+				t.Errorf("%s%s has %d elements, want %d", set, family, got, want)
+			}
 		}
 	}
 }

@@ -12,7 +12,9 @@ import (
 // The names of the sets; each is there for IPv4 and, with another digit, for IPv6.
 const (
 	setPeers   = "peers"   // the sources that may use the tunnel now
-	setPolicy  = "policy"  // peer . destination . protocol . port
+	setFull    = "full"    // the peers that may reach whatever is within the routes
+	setExact   = "exact"   // peer . destination . protocol . port
+	setPolicy  = "policy"  // the same, each of them a range
 	setGateway = "gateway" // our own addresses
 	setRoutes  = "routes"  // the outer bound
 	setClosed  = "closed"  // never
@@ -26,10 +28,32 @@ type element struct{ key, end string }
 // elements are the members of a set and when each of them ends; the zero time means never.
 type elements map[element]time.Time
 
+// The sets that depend on peers. What a peer may is in one of three: the kernel finds a
+// member of the first two by its hash, but compares a packet with every range there is,
+// which with thousands of them takes more time than all else.
+const (
+	inPeers = iota
+	inFull
+	inExact
+	inPolicy
+	dynamicSets
+)
+
+// membership are the members of those sets, in one family.
+type membership [dynamicSets]elements
+
 // members computes who may use the tunnel, and what for, in one family.
-func members(r *Rules, v4 bool) (peers, policy elements) {
-	peers, policy = elements{}, elements{}
+func members(r *Rules, v4 bool) membership {
+	var m membership
+	for i := range m {
+		m[i] = elements{}
+	}
 	bounds := routesOf(r, v4)
+	var all []Allow
+	for _, b := range bounds {
+		all = append(all, Allow{Network: b, Last: 0xffff})
+	}
+	everything := disjoint(all, v4)
 	for _, p := range r.Peers {
 		parts := []part(nil)
 		for _, a := range p.Addresses {
@@ -39,16 +63,24 @@ func members(r *Rules, v4 bool) (peers, policy elements) {
 			if parts == nil {
 				parts = disjoint(within(p.Allow, bounds), v4)
 			}
-			peers[element{key: field(a.AsSlice())}] = p.Expires
+			peer := field(a.AsSlice())
+			m[inPeers][element{key: peer}] = p.Expires
+			if len(parts) > 0 && slices.Equal(parts, everything) {
+				m[inFull][element{key: peer}] = p.Expires
+				continue
+			}
 			for _, q := range parts {
-				policy[element{
-					key: field(a.AsSlice()) + field(q.to.first.AsSlice()) + field([]byte{q.protos[0]}) + port(q.ports.first),
-					end: field(a.AsSlice()) + field(q.to.last.AsSlice()) + field([]byte{q.protos[1]}) + port(q.ports.last),
-				}] = p.Expires
+				first := peer + field(q.to.first.AsSlice()) + field([]byte{q.protos[0]}) + port(q.ports.first)
+				last := peer + field(q.to.last.AsSlice()) + field([]byte{q.protos[1]}) + port(q.ports.last)
+				if first == last {
+					m[inExact][element{key: first}] = p.Expires
+				} else {
+					m[inPolicy][element{key: first, end: last}] = p.Expires
+				}
 			}
 		}
 	}
-	return peers, policy
+	return m
 }
 
 // routesOf returns the routes of a family without those that others include.

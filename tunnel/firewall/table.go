@@ -40,7 +40,8 @@ const (
 // side is one family's sets.
 type side struct {
 	family
-	peers, policy, gateway, routes, closed, refused *nftables.Set
+	dynamic                                 [dynamicSets]*nftables.Set
+	peers, gateway, routes, closed, refused *nftables.Set
 }
 
 // batch is what writes a table: a connection to the kernel that collects commands.
@@ -88,7 +89,7 @@ func write(b batch, r *Rules, now time.Time) ([]*side, error) {
 
 func (w *writer) sets(f family) *side {
 	v4 := f.digit == ipv4.digit
-	peers, policy := members(w.rules, v4)
+	m := members(w.rules, v4)
 	var gateway []nftables.SetElement
 	for _, a := range w.rules.Gateway {
 		if a.Is4() == v4 {
@@ -97,8 +98,16 @@ func (w *writer) sets(f family) *side {
 	}
 	s := &side{family: f}
 	tuple := nftables.MustConcatSetType(f.address, f.address, nftables.TypeInetProto, nftables.TypeInetService)
-	s.peers = w.set(&nftables.Set{Name: setPeers + f.digit, KeyType: f.address, HasTimeout: true}, kernelElements(peers, w.now))
-	s.policy = w.set(&nftables.Set{Name: setPolicy + f.digit, KeyType: tuple, HasTimeout: true, Interval: true, Concatenation: true}, kernelElements(policy, w.now))
+	for i, set := range [dynamicSets]*nftables.Set{
+		inPeers:  {Name: setPeers, KeyType: f.address},
+		inFull:   {Name: setFull, KeyType: f.address},
+		inExact:  {Name: setExact, KeyType: tuple, Concatenation: true},
+		inPolicy: {Name: setPolicy, KeyType: tuple, Concatenation: true, Interval: true},
+	} {
+		set.Name, set.HasTimeout = set.Name+f.digit, true
+		s.dynamic[i] = w.set(set, kernelElements(m[i], w.now))
+	}
+	s.peers = s.dynamic[inPeers]
 	s.gateway = w.set(&nftables.Set{Name: setGateway + f.digit, KeyType: f.address}, gateway)
 	s.routes = w.set(&nftables.Set{Name: setRoutes + f.digit, KeyType: f.address, Interval: true}, intervals(routesOf(w.rules, v4)))
 	only := &Rules{Routes: closed}
@@ -176,14 +185,21 @@ func (w *writer) forward() {
 	}
 	w.rule(out, to(w.rules.Interface), counted(countPeers), jump(refuse))
 	for _, s := range w.sides {
-		w.rule(out, s.is(), s.in(s.destination, s.routes), s.allowed(s.source, s.destination, destinationPort, s.policy), accept())
+		w.rule(out, s.is(), s.in(s.destination, s.routes), s.in(s.source, s.dynamic[inFull]), accept())
+		for _, set := range s.dynamic[inExact:] {
+			w.rule(out, s.is(), s.in(s.destination, s.routes), s.allowed(s.source, s.destination, destinationPort, set), accept())
+		}
 	}
 	w.rule(out, counted(countPolicy), jump(refuse))
 
 	back := w.chain("to_peer")
 	for _, s := range w.sides {
 		w.rule(back, s.is(), s.notIn(s.destination, s.peers), counted(countInbound), drop())
-		w.rule(back, s.is(), connection(expr.CtStateBitESTABLISHED), s.in(s.source, s.routes), s.allowed(s.destination, s.source, sourcePort, s.policy), accept())
+		established := connection(expr.CtStateBitESTABLISHED)
+		w.rule(back, s.is(), established, s.in(s.source, s.routes), s.in(s.destination, s.dynamic[inFull]), accept())
+		for _, set := range s.dynamic[inExact:] {
+			w.rule(back, s.is(), established, s.in(s.source, s.routes), s.allowed(s.destination, s.source, sourcePort, set), accept())
+		}
 		w.rule(back, s.is(), connection(expr.CtStateBitRELATED), overProtocol(s.icmp), accept()) // such as: packet too big
 	}
 	w.rule(back, counted(countInbound), drop())
@@ -191,6 +207,11 @@ func (w *writer) forward() {
 	forward := w.hook("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
 	w.rule(forward, from(w.rules.Interface), jump(out.Name))
 	w.rule(forward, to(w.rules.Interface), jump(back.Name))
+	// What is for a peer goes into the tunnel or nowhere: while the interface is away, as in
+	// a restart, the host would send it in the clear along its default route.
+	for _, s := range w.sides {
+		w.rule(forward, s.is(), s.in(s.destination, s.peers), counted(countInbound), drop())
+	}
 }
 
 // refuse is the end of a packet that is told so, as long as its sender does not send too

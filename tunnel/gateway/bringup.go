@@ -10,7 +10,6 @@ import (
 // first who were connected when the last process ended: setting up thousands takes
 // seconds, and these wait for an answer. Nobody passes that the rules do not know.
 func (g *Gateway) bringUp() error {
-	began := time.Now()
 	g.recallPlaces()
 	g.info = describe(g.Settings, g.inForce.Cluster.ULA, g.secrets.Private.Public(), g.mtu())
 	g.wanted()
@@ -38,7 +37,6 @@ func (g *Gateway) bringUp() error {
 		}
 	}
 	g.publish.set(g.info)
-	g.looked, g.lookTook = time.Now(), time.Since(began)
 	return nil
 }
 
@@ -53,8 +51,15 @@ func (g *Gateway) connectedBefore() []tunnel.DesiredPeer {
 	return out
 }
 
-// applyPeers makes the interface know exactly these peers.
+// applyPeers makes the interface know exactly these peers, whatever it knows now.
 func (g *Gateway) applyPeers(d *tunnel.Desired) error {
 	_, err := g.wire.Apply(deviceConfig(d, g.secrets.Private, g.Settings.TunnelPort))
+	g.looked = time.Now()
+	return err
+}
+
+// updatePeers is applyPeers if nobody else has changed the interface.
+func (g *Gateway) updatePeers(d *tunnel.Desired) error {
+	_, err := g.wire.Update(deviceConfig(d, g.secrets.Private, g.Settings.TunnelPort))
 	return err
 }

@@ -15,6 +15,7 @@ import (
 // wire is the tunnel's interface; see [device.Device].
 type wire interface {
 	Apply(*device.Config) (changed int, err error)
+	Update(*device.Config) (changed int, err error)
 	SetLink(mtu int, addresses []netip.Prefix) (changed int, err error)
 	Up() error
 	Call(map[wgtypes.Key]netip.AddrPort) error
@@ -22,6 +23,7 @@ type wire interface {
 	Datapath() device.Datapath
 	Adopted() bool
 	Gone() <-chan struct{}
+	Leave() error
 	Close() error
 }
 

@@ -24,6 +24,9 @@ const (
 	// less often where it takes long, but at least every noteAtLeast.
 	noteEvery   = time.Second
 	noteAtLeast = 10 * time.Second
+	// noteQuick is how long it may take where somebody's access is to end at once; else what
+	// was noted last must do.
+	noteQuick = 50 * time.Millisecond
 	// connected is how long after a handshake a peer counts as there: a session is no older.
 	connected = 180 * time.Second
 )
@@ -34,11 +37,28 @@ type endpoints map[string]netip.AddrPort
 // endpointsFile is their name in the tunnel's folder.
 const endpointsFile = "endpoints.json"
 
-// connectedAt picks the peers that are there.
-func connectedAt(status map[wgtypes.Key]device.PeerStatus, now time.Time) endpoints {
+// handshakes are the last handshakes of peers, by what the host's clock said, and when they
+// were by the clock that nobody can set: who was connected is so too after that was done.
+type handshakes map[wgtypes.Key]handshake
+
+type handshake struct{ said, seen time.Time }
+
+// connectedAt picks the peers that are there, and remembers their handshakes.
+func (h handshakes) connectedAt(status map[wgtypes.Key]device.PeerStatus, now time.Time) endpoints {
 	out := endpoints{}
+	for key := range h {
+		if _, ok := status[key]; !ok {
+			delete(h, key)
+		}
+	}
 	for key, s := range status {
-		if s.Endpoint.IsValid() && !s.LastHandshake.IsZero() && now.Sub(s.LastHandshake) < connected {
+		if !s.Endpoint.IsValid() || s.LastHandshake.IsZero() {
+			continue
+		}
+		if !h[key].said.Equal(s.LastHandshake) {
+			h[key] = handshake{s.LastHandshake, now.Add(-max(now.Sub(s.LastHandshake), 0))}
+		}
+		if now.Sub(h[key].seen) < connected {
 			out[key.String()] = s.Endpoint
 		}
 	}
@@ -54,7 +74,7 @@ func (g *Gateway) note() {
 		g.Log.Debug("cannot tell where peers are", "error", err)
 		return
 	}
-	now := connectedAt(status, time.Now())
+	now := g.shaken.connectedAt(status, time.Now())
 	g.figures.connected(len(now))
 	for i := range g.inForce.Peers { // also of those who have no access now, but may again
 		key := g.inForce.Peers[i].PublicKey

@@ -92,6 +92,8 @@ func (w *fakeWire) Apply(c *device.Config) (int, error) {
 	return 0, nil
 }
 
+func (w *fakeWire) Update(c *device.Config) (int, error) { return w.Apply(c) }
+
 func (w *fakeWire) SetLink(mtu int, _ []netip.Prefix) (int, error) {
 	w.look(func() { w.inner = mtu })
 	return 0, nil
@@ -125,6 +127,7 @@ func (w *fakeWire) Status() (map[wgtypes.Key]device.PeerStatus, error) {
 func (w *fakeWire) Datapath() device.Datapath { return device.Userspace }
 func (w *fakeWire) Adopted() bool             { return w.adopted }
 func (w *fakeWire) Gone() <-chan struct{}     { return nil }
+func (w *fakeWire) Leave() error              { w.note("leave"); return nil }
 func (w *fakeWire) Close() error              { w.note("close"); return nil }
 
 type fakeRules struct{ *fakeHost }

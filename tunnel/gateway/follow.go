@@ -78,9 +78,7 @@ func (g *Gateway) take(s *tunnel.Snapshot) (changed bool) {
 	g.storeTold(nil)
 	changed = !sameState(&g.inForce, s)
 	g.inForce = *s
-	if changed {
-		g.save()
-	}
+	g.unsaved = g.unsaved || changed
 	// What the store says of us may be older than what it says of peers.
 	switch mine, ok := s.Gateway(g.info.Name); {
 	case ok && mine.Equal(&g.info):

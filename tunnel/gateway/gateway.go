@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"panteras/configs"
@@ -29,6 +31,11 @@ const (
 	// storeEvery is how often it is logged what is wrong with the store, which may be
 	// something else with each attempt.
 	storeEvery = time.Minute
+	// manyPeers is from how many on garbage is collected when it is manyGarbage percent of what
+	// is in use. Each peer has two queues of 1,024 places and two stacks in wireguard-go,
+	// some 25 kB; as much garbage, which Go allows by itself, would double that.
+	manyPeers   = 2000
+	manyGarbage = 30
 	// saveAtLeast is how often the last state is saved though it has not changed, so that
 	// the time in it is not too old.
 	saveAtLeast = 10 * time.Minute
@@ -40,7 +47,9 @@ type Options struct {
 	Store    tunnel.Store
 	// Folder holds the gateway's keys, which are made where they lack, and its last state.
 	Folder tunnel.Folder
-	Log    *slog.Logger
+	// Sockets are UDP sockets of the tunnel that were handed over; see [device.Options].
+	Sockets []*os.File
+	Log     *slog.Logger
 }
 
 // Gateway is one end of the tunnel. Make one with New, run it once with Run.
@@ -54,6 +63,7 @@ type Gateway struct {
 	accepted chan accepted
 	reported chan error
 	stopped  chan struct{} // closed when nobody reads the channels any more
+	leave    atomic.Bool   // whether the rules stay
 
 	// What follows belongs to the goroutine of Run.
 	clock     *tunnel.Clock
@@ -70,10 +80,12 @@ type Gateway struct {
 	looked    time.Time // when everything was compared last
 	lookTook  time.Duration
 	noteTook  time.Duration
-	saved     time.Time // when the state was
+	unsaved   bool      // whether the state in force is newer than the one on disk
+	saved     time.Time // when that was written
 	noted     time.Time // when the places of peers were
 	lost      time.Time // since when the store does not say of us what it should; zero if it does
 	places    endpoints
+	shaken    handshakes
 	up        bool
 	publish   *publisher
 }
@@ -89,7 +101,7 @@ func New(o Options) *Gateway { return newGateway(o, hostEffects(o.Settings)) }
 func newGateway(o Options, e effects) *Gateway {
 	return &Gateway{
 		Options: o, effects: e, figures: newFigures(),
-		publish: newPublisher(), reloads: make(chan reload), asks: make(chan chan report), accepted: make(chan accepted, 1), reported: make(chan error, 16), stopped: make(chan struct{}),
+		shaken: handshakes{}, publish: newPublisher(), reloads: make(chan reload), asks: make(chan chan report), accepted: make(chan accepted, 1), reported: make(chan error, 16), stopped: make(chan struct{}),
 	}
 }
 
@@ -122,7 +134,10 @@ func (g *Gateway) Run(ctx context.Context, ready func()) (err error) {
 	helpers.Go(func() { tunnel.Follow(ctx, g.Store, last, g.accept, g.report) })
 	helpers.Go(func() { g.publish.run(ctx, g.Store, cluster, g.Log) })
 	ready()
-	helpers.Go(debug.FreeOSMemory) // thousands of peers leave as much garbage as they take
+	if len(g.desired.Peers) >= manyPeers {
+		defer debug.SetGCPercent(debug.SetGCPercent(manyGarbage))
+		helpers.Go(debug.FreeOSMemory) // their start leaves as much garbage as they take
+	}
 	return g.loop(ctx, changes)
 }
 
@@ -150,7 +165,7 @@ func (g *Gateway) start(ctx context.Context) error {
 		g.Log.Warn("peers reach nothing but DNS: set TUNNEL_ROUTES to the networks of the services")
 	}
 	// Opened, it carries nothing yet; but no other gateway can be at work here now.
-	g.wire, err = g.effects.open(device.Options{Name: s.TunnelInterface, Datapath: device.Datapath(s.TunnelDatapath), MTU: mtu, Source: hostAddress(s.TunnelEndpoint), Log: g.Log})
+	g.wire, err = g.effects.open(device.Options{Name: s.TunnelInterface, Datapath: device.Datapath(s.TunnelDatapath), MTU: mtu, Source: hostAddress(s.TunnelEndpoint), Sockets: g.Sockets, Log: g.Log})
 	if err != nil {
 		return err
 	}
@@ -226,25 +241,33 @@ func (g *Gateway) warn() {
 	}
 }
 
-// stop takes everything away that start brought.
+// LeaveRules says whether Run, when it ends, leaves the rules in force, forwarding on and an
+// interface that is not this process's, for a gateway that starts right after. Connections
+// that services know under this host's address go on then: without the rules nobody would
+// know whose they are, and the host would reset them at the next packet from a service.
+func (g *Gateway) LeaveRules(yes bool) { g.leave.Store(yes) }
+
+// stop takes everything away that start brought, or what the next gateway makes anew.
 func (g *Gateway) stop() error {
-	var errs []error
-	// The interface first: with it gone no packet passes, whatever the rules say.
-	if g.wire != nil {
-		g.note()
-		errs = append(errs, g.wire.Close())
+	if g.wire == nil {
+		return nil // another gateway may be at work here
 	}
-	if g.wire != nil { // else another gateway may be at work here
-		errs = append(errs, g.rules.Remove(), g.effects.forward.Restore())
+	g.note()
+	if g.leave.Load() && g.up {
 		g.save()
+		return g.wire.Leave()
 	}
-	return errors.Join(errs...)
+	// The interface first: with it gone no packet passes, whatever the rules say.
+	err := g.wire.Close()
+	err = errors.Join(err, g.rules.Remove(), g.effects.forward.Restore())
+	g.save()
+	return err
 }
 
 // save writes the state in force to the disk.
 func (g *Gateway) save() {
 	m := memory{Saved: g.now(), Cluster: g.inForce.Cluster, Peers: g.inForce.Peers}
-	g.saved = time.Now()
+	g.saved, g.unsaved = time.Now(), false
 	if err := m.save(g.Folder); err != nil {
 		g.Log.Error("cannot save the state: a restart without the store would begin with an older one", "error", err)
 	}

@@ -146,6 +146,35 @@ func TestNothingIsUpWithoutRules(t *testing.T) {
 	}
 }
 
+// For a restart the rules stay in force, and forwarding on, unless it becomes an end.
+func TestRulesStayForTheNextGateway(t *testing.T) {
+	t.Parallel()
+	for _, left := range []bool{true, false} {
+		r := newRig(t)
+		r.add("alice", nil)
+		r.start()
+		r.gateway.LeaveRules(true)
+		r.gateway.LeaveRules(left)
+		if err := r.end(); err != nil {
+			t.Fatal(err)
+		}
+		var last string
+		r.host.look(func() { last = r.host.done[len(r.host.done)-1] })
+		if want := map[bool]string{true: "leave", false: "restore"}[left]; last != want || r.host.forwards != left {
+			t.Errorf("left %v: at last %q, forwarding %v", left, last, r.host.forwards)
+		}
+	}
+	// What never came up leaves nothing.
+	r := newRig(t)
+	r.host.failing = errBroken
+	log := slog.New(slog.NewTextHandler(r.log, nil))
+	r.gateway = newGateway(Options{Settings: &r.settings, Store: r.store, Folder: r.folder, Log: log}, r.host.effects())
+	r.gateway.LeaveRules(true)
+	if err := r.gateway.Run(t.Context(), func() {}); !errors.Is(err, errBroken) || r.host.done[len(r.host.done)-1] != "restore" {
+		t.Errorf("%v: %v", err, r.host.done)
+	}
+}
+
 func TestPeersFollowTheStore(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -23,7 +23,7 @@ func (g *Gateway) loop(ctx context.Context, network <-chan struct{}) error {
 	defer expiry.Stop()
 	for {
 		expiry.Reset(g.untilNext())
-		since := time.Now()
+		since, change := time.Now(), g.applyPeers
 		select {
 		case <-ctx.Done():
 			return nil
@@ -34,7 +34,9 @@ func (g *Gateway) loop(ctx context.Context, network <-chan struct{}) error {
 			continue
 		case a := <-g.accepted:
 			since = a.at
-			if !g.take(&a.snapshot) && g.asItShouldBe() {
+			if g.take(&a.snapshot) {
+				change = g.updatePeers
+			} else if g.asItShouldBe() {
 				continue
 			}
 		case err := <-g.reported:
@@ -47,13 +49,17 @@ func (g *Gateway) loop(ctx context.Context, network <-chan struct{}) error {
 				continue
 			}
 		case <-expiry.C:
+			change = g.updatePeers
 		case <-tick.C:
 			g.tick()
 			if g.asItShouldBe() {
 				continue
 			}
 		}
-		g.attempt(since)
+		g.attempt(since, change)
+		if g.unsaved {
+			g.save()
+		}
 	}
 }
 
@@ -70,10 +76,12 @@ func (g *Gateway) linkIsRight() bool {
 }
 
 // attempt reconciles, and tells when that begins or ceases to fail.
-func (g *Gateway) attempt(since time.Time) {
+func (g *Gateway) attempt(since time.Time, change func(*tunnel.Desired) error) {
 	began := time.Now()
-	err := g.reconcile()
-	g.looked, g.lookTook = time.Now(), time.Since(began)
+	err := g.reconcile(change)
+	if g.looked.After(began) {
+		g.lookTook = time.Since(began)
+	}
 	if err != nil {
 		g.figures.failed()
 		if g.problems != err.Error() {
@@ -105,12 +113,12 @@ func (g *Gateway) reload(s *configs.Settings) error {
 	}
 	g.Settings = s
 	g.warn()
-	return errors.Join(g.forward(), g.reconcile())
+	return errors.Join(g.forward(), g.reconcile(g.applyPeers))
 }
 
 // tick does what has to be done from time to time.
 func (g *Gateway) tick() {
-	if time.Since(g.saved) > saveAtLeast {
+	if g.unsaved || time.Since(g.saved) > saveAtLeast {
 		g.save()
 	}
 	if time.Since(g.noted) > min(max(noteEvery, 50*g.noteTook), noteAtLeast) {
@@ -155,18 +163,19 @@ func (g *Gateway) preshared() func(*tunnel.Peer) (tunnel.SecretKey, error) {
 	}
 }
 
-// reconcile makes everything as it should be. The firewall comes first: it must know a
-// peer before the interface lets it in, and may forget it before the interface does.
-func (g *Gateway) reconcile() error {
+// reconcile makes everything as it should be; the peers, by change. The firewall comes
+// first: it must know a peer before the interface lets it in, and may forget it before the
+// interface does.
+func (g *Gateway) reconcile(change func(*tunnel.Desired) error) error {
 	g.info = describe(g.Settings, g.inForce.Cluster.ULA, g.secrets.Private.Public(), g.mtu())
 	events := g.wanted()
-	if slices.ContainsFunc(events, event.ends) {
+	if slices.ContainsFunc(events, event.ends) && g.noteTook < noteQuick {
 		g.note() // where they are, while somebody knows
 	}
 	var errs []error
 	errs = append(errs, g.rules.Apply(firewallRules(g.Settings, &g.info, &g.desired)))
 	if errs[0] == nil { // never peers without rules
-		err := g.applyPeers(&g.desired)
+		err := change(&g.desired)
 		errs = append(errs, err)
 		if err == nil && g.up {
 			g.call(events)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +24,11 @@ func FuzzEntries(f *testing.F) {
 			}
 		}
 		s := &Store{kv: newMemory(), now: newTestClock().now}
-		snap := s.snapshot(views)
+		known := map[string]knownPeer{}
+		snap := s.snapshot(views, known)
+		if again := s.snapshot(views, known); !reflect.DeepEqual(snap.Peers, again.Peers) {
+			t.Fatalf("%+v, and the next time %+v", snap.Peers, again.Peers)
+		}
 		for i := range snap.Peers {
 			p := &snap.Peers[i]
 			if err := p.Check(); err != nil || peerKey(p.Name) != key {

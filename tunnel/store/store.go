@@ -30,7 +30,7 @@ func (s *Store) Read(ctx context.Context) (tunnel.Snapshot, error) {
 		}
 		views[prefix] = view{entries: entries, consistent: true}
 	}
-	return s.snapshot(views), nil
+	return s.snapshot(views, map[string]knownPeer{}), nil
 }
 
 // Add implements [tunnel.Store].

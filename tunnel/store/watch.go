@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -35,7 +36,7 @@ func (s *Store) Watch(ctx context.Context, seen func(tunnel.Snapshot, error)) {
 			})
 		})
 	}
-	views := map[string]view{}
+	views, known := map[string]view{}, map[string]knownPeer{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -47,22 +48,40 @@ func (s *Store) Watch(ctx context.Context, seen func(tunnel.Snapshot, error)) {
 			}
 			views[n.prefix] = n.view
 			if len(views) == len(followed) {
-				seen(s.snapshot(views), nil)
+				seen(s.snapshot(views, known), nil)
 			}
 		}
 	}
 }
 
-// snapshot reads what was found under the followed prefixes.
-func (s *Store) snapshot(views map[string]view) tunnel.Snapshot {
+// knownPeer is a peer as it was read from a value; most of thousands are the same the next
+// time.
+type knownPeer struct {
+	value []byte
+	peer  tunnel.Peer
+}
+
+// snapshot reads what was found under the followed prefixes. known is for the next time.
+func (s *Store) snapshot(views map[string]view, known map[string]knownPeer) tunnel.Snapshot {
 	snap := tunnel.Snapshot{Consistent: true}
 	for prefix, v := range views {
 		snap.Consistent = snap.Consistent && v.consistent
 		for key, e := range v.entries {
+			if old, ok := known[key]; ok && bytes.Equal(old.value, e.value) {
+				snap.Peers = append(snap.Peers, old.peer)
+				continue
+			}
 			if err := place(&snap, prefix, key, e.value); err != nil {
 				broken := tunnel.Broken{Kind: kinds[prefix], Name: nameIn(prefix, key), Err: fmt.Errorf("%s: %w", s.kv.where(key), err)}
 				snap.Broken = append(snap.Broken, broken)
+			} else if prefix == peersPrefix {
+				known[key] = knownPeer{e.value, snap.Peers[len(snap.Peers)-1]}
 			}
+		}
+	}
+	for key := range known {
+		if _, ok := views[peersPrefix].entries[key]; !ok {
+			delete(known, key)
 		}
 	}
 	slices.SortFunc(snap.Peers, func(a, b tunnel.Peer) int { return strings.Compare(a.Name, b.Name) })

@@ -1,0 +1,113 @@
+package test
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"panteras/internal/lab"
+	"panteras/tunnel"
+)
+
+// The gateway's clock is set an hour forth, back, and an hour back. Nobody loses access by
+// that, nobody gets it back, it ends when it should have, and new sessions begin.
+func TestTunnelClockJumps(t *testing.T) {
+	t.Parallel()
+	program := clocked(t)
+	l := newTunnelLab(t)
+	start := func() {
+		t.Helper()
+		l.gateway.do(t, func() {
+			l.process = lab.Program(t, program, lab.PanterasOptions{
+				Args: l.args, ReadyLine: tunnelUp, Timeout: startPatience, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=gw"},
+			})
+		})
+	}
+	set := func(by time.Duration) {
+		t.Helper()
+		before := strings.Count(l.process.Stderr(), "the host's clock was set")
+		l.gateway.do(t, func() { setClock(t, by) })
+		lab.Eventually(t, patience, "a word about the clock", func() bool {
+			return strings.Count(l.process.Stderr(), "the host's clock was set") > before
+		})
+	}
+	expiring := func(name string, after time.Duration) *peer {
+		return l.add(name, func(p *tunnel.Peer) { p.Expires = time.Now().Add(after) })
+	}
+	has := func(p *peer) bool {
+		keys := strings.Fields(l.gateway.run(t, "wg", "show", tunnelInterface, "peers"))
+		return slices.Contains(keys, p.kept.PublicKey.String()) && strings.Contains(l.gateway.run(t, "nft", "list", "set", "inet", "panteras", "peers4"), p.v4())
+	}
+	// follows waits until the gateway has followed a change of the store.
+	follows := func(name string) {
+		t.Helper()
+		fresh := l.add(name, nil)
+		lab.Eventually(t, patience, name+" to have access", func() bool { return has(fresh) })
+	}
+	// another takes a peer's session away, so that a new one has to begin.
+	another := func(p *peer) {
+		t.Helper()
+		for _, disabled := range []bool{true, false} {
+			if _, err := l.store.Update(context.Background(), p.name, func(p *tunnel.Peer) error { p.Disabled = disabled; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			lab.Eventually(t, patience, "the change to be in force", func() bool { return has(p) != disabled })
+		}
+	}
+	l.gateway.do(t, func() { setClock(t, 0) })
+	start()
+	l.service.source(t, serviceAddr+":80")
+	alice, bob := l.add("alice", nil), expiring("bob", 30*time.Minute)
+	gone := expiring("gone", 3*time.Second)
+	alice.connect(l.client)
+	got := l.client.download(t, serviceAddr+":80")
+	lab.Eventually(t, patience, "somebody to expire", func() bool { return !has(gone) })
+
+	goesOn := func(what string) (took time.Duration) {
+		t.Helper()
+		follows("fresh-" + strings.ReplaceAll(what, " ", "-"))
+		if !has(bob) {
+			t.Errorf("%s: who has half an hour left lost access", what)
+		}
+		if has(gone) {
+			t.Errorf("%s: who had expired is back", what)
+		}
+		flows(t, got)
+		another(alice)
+		began := time.Now()
+		lab.Eventually(t, 2*patience, "a new session", func() bool { return l.client.pings(t, tunnelGateway) })
+		flows(t, got)
+		took = time.Since(began)
+		t.Logf("%s: a new session took %v", what, took)
+		return took
+	}
+	goesOn("right")
+	set(time.Hour)
+	if took := goesOn("an hour forth"); took > 10*time.Second {
+		t.Errorf("the peer was not called on: it had to come back by itself, after %v", took)
+	}
+	// Now what the gateway begins looks older than what the client has seen (TAI64N), so the
+	// client does not answer; what the client begins counts by its own clock.
+	set(0)
+	goesOn("right again")
+	brief := expiring("brief", 8*time.Second)
+	lab.Eventually(t, patience, "brief to have access", func() bool { return has(brief) })
+	set(-time.Hour)
+	lab.Eventually(t, patience, "brief to expire", func() bool { return !has(brief) })
+	if late := time.Since(brief.kept.Expires); late < 0 || late > 5*time.Second {
+		t.Errorf("who should have expired at %v lost access %v after that", brief.kept.Expires, late)
+	}
+	goesOn("an hour back")
+	// A gateway that starts with such a clock knows better: it remembers what time it was.
+	l.process.Signal(syscall.SIGKILL)
+	<-l.process.Done()
+	start()
+	follows("after-a-start")
+	if has(gone) || has(brief) || !has(bob) {
+		t.Errorf("after a start with a clock that is an hour late: gone %v, brief %v, bob %v", has(gone), has(brief), has(bob))
+	}
+	flows(t, got)
+}

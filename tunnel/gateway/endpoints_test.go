@@ -1,0 +1,40 @@
+package gateway
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"panteras/tunnel/device"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+)
+
+// Who had a handshake is connected for three minutes, whatever time the host's clock said it
+// was; test/tunnel_clock_test.go sets that clock.
+func TestWhoIsConnected(t *testing.T) {
+	t.Parallel()
+	key, at := wgtypes.Key{1}, netip.MustParseAddrPort("192.0.2.7:4711")
+	began := time.Now()
+	for _, test := range []struct{ said, until time.Duration }{
+		{0, connected},
+		{-time.Minute, 2 * time.Minute},
+		{-time.Hour, 0},
+		{time.Hour, connected}, // the clock was set back since
+	} {
+		h := handshakes{}
+		status := map[wgtypes.Key]device.PeerStatus{key: {LastHandshake: began.Round(0).Add(test.said), Endpoint: at}}
+		for after := time.Duration(0); after < 5*time.Minute; after += 30 * time.Second {
+			if got := len(h.connectedAt(status, began.Add(after))) == 1; got != (after < test.until) {
+				t.Errorf("a handshake at %v: after %v connected is %v", test.said, after, got)
+			}
+		}
+		status[key] = device.PeerStatus{LastHandshake: began.Round(0).Add(5 * time.Minute), Endpoint: at}
+		if len(h.connectedAt(status, began.Add(5*time.Minute))) != 1 {
+			t.Error("a new handshake does not count")
+		}
+		if len(h.connectedAt(nil, began)) != 0 || len(h) != 0 {
+			t.Error("a peer that is gone is remembered")
+		}
+	}
+}
