@@ -23,6 +23,9 @@ type Rules struct {
 	// Routes are the networks that any peer may be allowed to reach: the outer bound of
 	// every policy, whatever Peers says.
 	Routes []netip.Prefix
+	// HostPorts are TCP ports of the gateway itself that peers may reach at its addresses
+	// in Routes, as their policy says: those of its HAProxy.
+	HostPorts []uint16
 	// Masquerade gives what leaves the tunnel the gateway's own address.
 	Masquerade bool
 	// Peers are those who may use the tunnel. No address may appear twice.

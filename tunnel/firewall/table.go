@@ -146,7 +146,8 @@ func (w *writer) rule(c *nftables.Chain, parts ...words) {
 	w.to.AddRule(&nftables.Rule{Table: w.table, Chain: c, Exprs: slices.Concat(parts...)})
 }
 
-// input is what reaches the gateway itself: DNS at its tunnel address, and echo.
+// input is what reaches the gateway itself: DNS at its tunnel address, echo, and the ports
+// that are open as those of any other host are.
 func (w *writer) input() {
 	refuse := w.refuse("refuse_input")
 	c := w.chain("to_gateway")
@@ -158,6 +159,9 @@ func (w *writer) input() {
 		}
 		for _, t := range []byte{s.echoRequest, s.echoRep} {
 			w.rule(c, s.is(), s.icmpType(t), accept())
+		}
+		for _, port := range w.rules.HostPorts {
+			w.rule(c, s.is(), s.in(s.destination, s.routes), toPort(protoTCP, port), s.allowed(s.source, s.destination, destinationPort, s.policy), accept())
 		}
 	}
 	w.rule(c, counted(countGateway), jump(refuse))

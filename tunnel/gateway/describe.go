@@ -61,7 +61,7 @@ func deviceConfig(d *tunnel.Desired, private tunnel.SecretKey, port uint16) *dev
 func firewallRules(s *configs.Settings, info *tunnel.GatewayInfo, d *tunnel.Desired) *firewall.Rules {
 	r := &firewall.Rules{
 		Interface: s.TunnelInterface, Gateway: info.Addresses(), DNSPort: s.DNSPort,
-		Routes: info.Routes, Masquerade: s.TunnelNAT,
+		Routes: info.Routes, HostPorts: s.TunnelHostPorts, Masquerade: s.TunnelNAT,
 	}
 	for _, p := range d.Peers {
 		peer := firewall.Peer{Addresses: p.Addresses, Expires: p.Expires}
