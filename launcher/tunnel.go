@@ -14,6 +14,9 @@ func tunnel(b *builder) Daemon {
 		// Names of services lead peers to this host's HAProxy as well as to others.
 		more = append(more, fmt.Sprintf("TUNNEL_HOST_PORTS=%d\n", b.HAProxyHTTPPort))
 	}
+	if b.KeepalivedVIP.IsValid() {
+		more = append(more, "KEEPALIVED_VIP="+b.KeepalivedVIP.String()+"\n")
+	}
 	d := b.own("tunnel", "gateway", b.Tunnel, []configs.Group{configs.GroupCommon, configs.GroupTunnel}, more...)
 	d.Metrics = metrics
 	d.Run, d.Because = b.StartTunnel, b.because("START_TUNNEL", "TUNNEL_ENDPOINT")

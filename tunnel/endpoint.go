@@ -24,9 +24,13 @@ func CheckEndpoint(endpoint string) error {
 	return nil
 }
 
-// EndpointAddr is the address in an endpoint, the zero Addr where that has a name.
+// EndpointAddr is the address in an endpoint, with or without a port; the zero Addr where
+// that has a name.
 func EndpointAddr(endpoint string) netip.Addr {
-	host, _, _ := net.SplitHostPort(endpoint)
+	host, _, err := net.SplitHostPort(endpoint)
+	if err != nil {
+		host = endpoint
+	}
 	addr, _ := netip.ParseAddr(host)
 	return addr.Unmap()
 }

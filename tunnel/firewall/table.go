@@ -80,6 +80,9 @@ func write(b batch, r *Rules, now time.Time) ([]*side, error) {
 	w.input()
 	w.forward()
 	w.mss()
+	if r.Floating.IsValid() {
+		w.quiet()
+	}
 	if r.Masquerade {
 		w.nat()
 	}
@@ -213,6 +216,17 @@ func (w *writer) mss() {
 	c := w.hook("mss", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityMangle)
 	w.rule(c, from(w.rules.Interface), clampMSS())
 	w.rule(c, to(w.rules.Interface), clampMSS())
+}
+
+// quiet silences a gateway that stands by: a client follows a packet from another address
+// of one that has its gateway's key, and would be torn between the two.
+func (w *writer) quiet() {
+	c := w.hook("quiet", nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityFilter)
+	for _, s := range w.sides {
+		if s.addressLen == uint32(w.rules.Floating.Addr().BitLen()/8) {
+			w.rule(c, s.is(), fromPort(protoUDP, w.rules.Floating.Port()), s.notFrom(w.rules.Floating.Addr()), drop())
+		}
+	}
 }
 
 func (w *writer) nat() {

@@ -63,6 +63,9 @@ func firewallRules(s *configs.Settings, info *tunnel.GatewayInfo, d *tunnel.Desi
 		Interface: s.TunnelInterface, Gateway: info.Addresses(), DNSPort: s.DNSPort,
 		Routes: info.Routes, HostPorts: s.TunnelHostPorts, Masquerade: s.TunnelNAT,
 	}
+	if vip := s.KeepalivedVIP; vip.IsValid() && vip == tunnel.EndpointAddr(s.TunnelEndpoint) {
+		r.Floating = netip.AddrPortFrom(vip, s.TunnelPort)
+	}
 	for _, p := range d.Peers {
 		peer := firewall.Peer{Addresses: p.Addresses, Expires: p.Expires}
 		for _, rule := range p.Rules {
