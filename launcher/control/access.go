@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/http"
@@ -29,6 +30,9 @@ type refusal struct {
 type gate struct {
 	token token
 	names map[string]bool // lower case
+	// holds is done when the token is another one by now; void makes it so.
+	holds context.Context
+	void  context.CancelFunc
 }
 
 func newGate(secret string, names []string) *gate {

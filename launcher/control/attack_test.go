@@ -167,7 +167,7 @@ func TestTheTokenIsNeverLoggedOrSaid(t *testing.T) {
 	said.WriteString(body)
 	// Requests that the HTTP server itself complains about.
 	r.raw(t, "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer "+secret+"\r\nbad header\r\n\r\n")
-	said.WriteString(r.gate.token.String() + r.gate.token.GoString())
+	said.WriteString(r.gate.Load().token.String() + r.gate.Load().token.GoString())
 	r.close()
 	if strings.Contains(said.String(), secret) {
 		t.Error("an answer holds the token")
@@ -301,6 +301,53 @@ func TestNoTokenLetsNobodyIn(t *testing.T) {
 		_ = c.Close()
 		if !strings.Contains(line, " 401 ") {
 			t.Errorf("%q is answered with %q", shown, line)
+		}
+	}
+}
+
+// TestAnotherToken replaces the token while somebody is let in by the old one.
+func TestAnotherToken(t *testing.T) {
+	r := newRig(t, nil)
+	show := func(token string) func(*http.Request) {
+		return func(q *http.Request) { q.Header.Set("Authorization", "Bearer "+token) }
+	}
+	r.logs.Write("consul", "text")
+	conn, err := net.Dial("tcp", r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := io.WriteString(conn, "GET /api/v1/daemons/consul/logs?follow=true HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+secret+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	reader := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(reader, nil)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%+v, %v", answer, err)
+	}
+	lines := bufio.NewReader(answer.Body)
+	if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, "text") {
+		t.Fatalf("the log begins with %q, %v", line, err)
+	}
+	r.SetAccess(secret, []string{"node2"}) // the same token: it goes on
+	r.logs.Write("consul", "more")
+	if line, err := lines.ReadString('\n'); err != nil || !strings.Contains(line, "more") {
+		t.Fatalf("the log goes on with %q, %v", line, err)
+	}
+	for host, want := range map[string]int{"node2": http.StatusOK, "node1": http.StatusMisdirectedRequest} {
+		if code, _, _ := r.request(t, "GET", "/api/v1/status", func(q *http.Request) { q.Host = host }); code != want {
+			t.Errorf("Host %s: %d, want %d", host, code, want)
+		}
+	}
+	other := strings.Repeat("1", len(secret))
+	r.SetAccess(other, []string{"node2"})
+	if rest, err := io.ReadAll(lines); err != nil || len(rest) > 0 {
+		t.Errorf("who came with the old token reads %q (%v) on", rest, err)
+	}
+	for token, want := range map[string]int{secret: http.StatusUnauthorized, other: http.StatusOK} {
+		if code, _, _ := r.request(t, "GET", "/api/v1/status", show(token)); code != want {
+			t.Errorf("token %.4s…: %d, want %d", token, code, want)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"panteras/launcher"
@@ -66,7 +67,7 @@ type Instance struct {
 type Server struct {
 	options  Options
 	instance Instance
-	gate     *gate
+	gate     atomic.Pointer[gate]
 	health   *health
 	mux      http.Handler
 	metrics  http.Handler
@@ -86,14 +87,32 @@ func New(o Options) *Server {
 	s := &Server{
 		options:  o,
 		instance: Instance{Build: o.Build, Pid: os.Getpid(), ID: rand.Text(), Started: time.Now()},
-		gate:     newGate(o.Token, o.Names), health: newHealth(),
-		follow: make(chan struct{}, followers), asking: make(chan struct{}, 1),
+		health:   newHealth(),
+		follow:   make(chan struct{}, followers), asking: make(chan struct{}, 1),
 		children: o.Children,
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.SetAccess(o.Token, o.Names)
 	s.metrics = s.newMetrics()
 	s.mux = s.newMux()
 	return s
+}
+
+// SetAccess replaces the Token and the Names of [Options]. With another token, what is
+// being answered over TCP to those who came with the old one ends.
+func (s *Server) SetAccess(token string, names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next, old := newGate(token, names), s.gate.Load()
+	if old == nil || old.token != next.token {
+		next.holds, next.void = context.WithCancel(s.ctx)
+	} else {
+		next.holds, next.void = old.holds, old.void
+	}
+	s.gate.Store(next)
+	if old != nil && old.token != next.token {
+		old.void()
+	}
 }
 
 // SetChildren replaces where the metrics of daemons are.
@@ -181,10 +200,10 @@ func (s *Server) Close(ctx context.Context) {
 // guarded answers over TCP.
 func (s *Server) guarded(w http.ResponseWriter, r *http.Request) {
 	harden(w)
-	page := s.pageOf(r)
-	no := s.gate.foreign(r, page != nil && page.IsDocument(r.URL.Path))
+	page, gate := s.pageOf(r), s.gate.Load()
+	no := gate.foreign(r, page != nil && page.IsDocument(r.URL.Path))
 	if no == nil && page == nil {
-		no = s.gate.unknown(r)
+		no = gate.unknown(r)
 	}
 	if no != nil {
 		if no.code == http.StatusUnauthorized {
@@ -195,6 +214,10 @@ func (s *Server) guarded(w http.ResponseWriter, r *http.Request) {
 		fail(w, no.code, no.text)
 		return
 	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(gate.holds, cancel)()
+	r = r.WithContext(ctx)
 	if page != nil {
 		page.ServeHTTP(w, r)
 		return

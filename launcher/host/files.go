@@ -3,11 +3,14 @@ package host
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"panteras/launcher"
 	"panteras/launcher/proc"
@@ -111,16 +114,39 @@ func (h *Host) writeFiles(d launcher.Daemon) error {
 	return nil
 }
 
+// keepFile makes a file that is as it should be its owner's, and tells whether it is.
+// The folder may be that of a daemon that somebody has taken over: what is no file, or
+// has other names too, is not looked at, since it may lead to a file of root's.
+func keepFile(f launcher.File, own owner, mode os.FileMode) (bool, error) {
+	file, err := os.OpenFile(f.Path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return false, nil // a new one will do, or tells what is wrong
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return false, err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || !info.Mode().IsRegular() || stat.Nlink != 1 {
+		return false, nil
+	}
+	if !f.Keep {
+		// One byte more tells a longer file.
+		had, err := io.ReadAll(io.LimitReader(file, int64(len(f.Content))+1))
+		if err != nil || string(had) != f.Content {
+			return false, nil
+		}
+	}
+	return true, errors.Join(file.Chown(own.uid, own.gid), file.Chmod(mode))
+}
+
 func writeFile(f launcher.File, own owner) error {
 	mode, err := strconv.ParseUint(f.Mode, 8, 9)
 	if err != nil {
 		return fmt.Errorf("%s has the mode %q: %w", f.Path, f.Mode, err)
 	}
-	if had, err := os.ReadFile(f.Path); err == nil && (f.Keep || string(had) == f.Content) {
-		if err := os.Chown(f.Path, own.uid, own.gid); err != nil {
-			return err
-		}
-		return os.Chmod(f.Path, os.FileMode(mode))
+	if done, err := keepFile(f, own, os.FileMode(mode)); done || err != nil {
+		return err
 	}
 	temp, err := os.CreateTemp(filepath.Dir(f.Path), "."+filepath.Base(f.Path)+".*")
 	if err != nil {

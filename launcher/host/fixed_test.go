@@ -29,3 +29,22 @@ func TestSettingsThatCannotChange(t *testing.T) {
 		t.Errorf("what is read at start: %q", got)
 	}
 }
+
+// The settings were changed between the look at them and the new program's start.
+func TestASuccessorKeepsTheFoldersOfWhatRuns(t *testing.T) {
+	var s configs.Settings
+	s.RunDir, s.StateDir = "/run/b", "/var/a"
+	left := handOver{RunDir: "/run/a", StateDir: "/var/a"}
+	if err := left.keepFolders(&s); err == nil || !strings.Contains(err.Error(), "RUN_DIR is /run/a and cannot become /run/b") || strings.Contains(err.Error(), "STATE_DIR") {
+		t.Errorf("another folder: %v", err)
+	}
+	if s.RunDir != "/run/a" || s.StateDir != "/var/a" {
+		t.Errorf("folders %s and %s", s.RunDir, s.StateDir)
+	}
+	if err := left.keepFolders(&s); err != nil {
+		t.Errorf("the same folders: %v", err)
+	}
+	if err := (&handOver{}).keepFolders(&s); err != nil || s.RunDir != "/run/a" {
+		t.Errorf("from a program that does not hand them over: %v, %s", err, s.RunDir)
+	}
+}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"panteras/configs"
 	"panteras/launcher/control"
 	"panteras/launcher/logs"
 	"panteras/launcher/proc"
@@ -36,6 +37,10 @@ type handOver struct {
 	Sockets  map[string][]handedSocket `json:"sockets"`
 	Missing  map[string]bool           `json:"missing"`
 	Logs     []logs.Handover           `json:"logs"`
+	// RunDir and StateDir are where daemons have what they write; see [fixed]. Programs
+	// before they were handed over left none.
+	RunDir   string `json:"run_dir,omitempty"`
+	StateDir string `json:"state_dir,omitempty"`
 	// Control and Status are the listeners of the control socket and of STATUS_LISTEN;
 	// -1 is none.
 	Control int `json:"control"`
@@ -73,7 +78,7 @@ func checkProgram(ctx context.Context, path string) error {
 // Upgrade makes the launcher become the program at path, and
 // its daemons go on as they are.
 func (h commands) Upgrade(ctx context.Context, path string) error {
-	if err := checkProgram(ctx, path); err != nil {
+	if err := errors.Join(checkProgram(ctx, path), h.checkSettings()); err != nil {
 		return fmt.Errorf("%w: %w", control.ErrRefused, err)
 	}
 	select {
@@ -82,6 +87,29 @@ func (h commands) Upgrade(ctx context.Context, path string) error {
 	default:
 		return fmt.Errorf("%w: an upgrade is under way", control.ErrRefused)
 	}
+}
+
+// checkSettings says why the settings, as they are now, are none for the next program.
+func (h *Host) checkSettings() error {
+	loaded, plan := h.look()
+	if err := plan.Err(); err != nil {
+		return fmt.Errorf("the settings are wrong, and the next program would read them: %w", err)
+	}
+	return fixed(h.settings(), &loaded.Settings)
+}
+
+// keepFolders puts the folders of what runs back into settings that have others.
+func (o *handOver) keepFolders(s *configs.Settings) error {
+	old := *s
+	if o.RunDir != "" {
+		old.RunDir = o.RunDir
+	}
+	if o.StateDir != "" {
+		old.StateDir = o.StateDir
+	}
+	err := fixed(&old, s)
+	s.RunDir, s.StateDir = old.RunDir, old.StateDir
+	return err
 }
 
 // upgradeWait is how long an upgrade waits for daemons that are being stopped.
@@ -125,7 +153,11 @@ func (h *Host) become(stopping context.Context, path string, reloads <-chan os.S
 
 // leave collects everything for the next program.
 func (h *Host) leave(snap *supervisor.Snapshot) (*handOver, error) {
-	left := &handOver{Version: HandOverVersion, Snapshot: snap, Handles: map[string]handle{}, Control: -1, Status: -1}
+	settings := h.settings()
+	left := &handOver{
+		Version: HandOverVersion, Snapshot: snap, Handles: map[string]handle{}, Control: -1, Status: -1,
+		RunDir: settings.RunDir, StateDir: settings.StateDir,
+	}
 	left.Sockets, left.files = h.sockets.handOver()
 	left.Missing = h.sockets.missing
 	for _, d := range snap.Daemons {

@@ -68,7 +68,8 @@ type Host struct {
 	stopRegister func()
 
 	mu         sync.Mutex
-	server     *control.Server // nil before it serves
+	server     *control.Server // nil before it serves, like page
+	page       *page.Page
 	loaded     *configs.Loaded
 	plan       *launcher.Plan
 	lastStatus launcher.Status
@@ -91,6 +92,9 @@ func Run(ctx context.Context, o Options, reloads <-chan os.Signal, urgent <-chan
 		return err
 	}
 	plan, err := h.replan()
+	if left != nil {
+		err = errors.Join(err, left.keepFolders(&h.loaded.Settings))
+	}
 	if err == nil {
 		err = plan.Err()
 	}
@@ -246,11 +250,16 @@ func (h *Host) take(left *handOver) *supervisor.Snapshot {
 	return left.Snapshot
 }
 
+// look reads the settings, and plans.
+func (h *Host) look() (*configs.Loaded, *launcher.Plan) {
+	loaded, facts := h.o.Load()
+	return loaded, launcher.New(loaded, launcher.Facts{Host: facts, Self: h.o.Self})
+}
+
 // replan reads the settings again. The plan is in force, for what is not a daemon,
 // unless it has errors.
 func (h *Host) replan() (*launcher.Plan, error) {
-	loaded, facts := h.o.Load()
-	plan := launcher.New(loaded, launcher.Facts{Host: facts, Self: h.o.Self})
+	loaded, plan := h.look()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.loaded != nil && plan.Err() == nil {
@@ -268,6 +277,7 @@ func (h *Host) replan() (*launcher.Plan, error) {
 		}
 		if h.server != nil {
 			h.server.SetChildren(plan.Metrics())
+			h.letIn(&loaded.Settings)
 		}
 	}
 	return plan, nil

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"panteras/configs"
 	"panteras/internal/holder"
 	"panteras/launcher"
 	"panteras/launcher/control"
@@ -75,25 +76,20 @@ const closeTime = time.Second
 
 // serve answers on both.
 func (h *Host) serve() (stop func(), err error) {
-	settings := h.settings()
-	token := ""
-	if h.status != nil {
-		path := filepath.Join(settings.StateDir, "token")
-		if token, err = control.Token(path); err != nil {
-			h.o.Log.Error("nobody is let in at STATUS_LISTEN", "error", err)
-		} else {
-			h.o.Log.Info("status server", "address", h.status.Addr().String(), "token_file", path)
-		}
+	loaded, plan := h.current()
+	settings := &loaded.Settings
+	token := h.token(settings)
+	if token != "" {
+		h.o.Log.Info("status server", "address", h.status.Addr().String(), "token_file", tokenFile(settings))
 	}
-	_, plan := h.current()
 	server := control.New(control.Options{
 		Supervisor: commands{h}, Logs: h.logs, Token: token, Names: control.Names(settings), Build: h.o.Build,
 		Children: plan.Metrics(), Log: h.o.Log,
 	})
 	h.mu.Lock()
-	h.server = server
+	h.server, h.page = server, h.newPage(server, token)
+	status := h.page
 	h.mu.Unlock()
-	status := h.newPage(server, token)
 	server.SetPage(status)
 	go func() {
 		if err := server.ServeSocket(h.control); err != nil {
@@ -114,6 +110,27 @@ func (h *Host) serve() (stop func(), err error) {
 		server.Close(ctx)
 		_ = os.Remove(filepath.Join(settings.RunDir, control.SocketName))
 	}, nil
+}
+
+func tokenFile(s *configs.Settings) string { return filepath.Join(s.StateDir, control.TokenName) }
+
+// token is what lets people in at STATUS_LISTEN; none if nobody can be.
+func (h *Host) token(s *configs.Settings) string {
+	if h.status == nil {
+		return ""
+	}
+	token, err := control.Token(tokenFile(s))
+	if err != nil {
+		h.o.Log.Error("nobody is let in at STATUS_LISTEN", "error", err)
+	}
+	return token
+}
+
+// letIn applies settings to who is let in at STATUS_LISTEN, and how this host is called.
+func (h *Host) letIn(s *configs.Settings) {
+	token := h.token(s)
+	h.page.SetToken(token) // first, so that nobody comes back in with an old cookie
+	h.server.SetAccess(token, control.Names(s))
 }
 
 // commands is the host as it is controlled. What a supervisor does not do is refused,

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"panteras/launcher"
@@ -51,7 +52,7 @@ const (
 // Page serves the status page. It is safe for concurrent use.
 type Page struct {
 	o        Options
-	sessions *sessions
+	sessions atomic.Pointer[sessions]
 	mux      http.Handler
 	follow   chan struct{} // a place for each stream
 	ctx      context.Context
@@ -75,7 +76,8 @@ func New(o Options) *Page {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	p := &Page{o: o, sessions: newSessions(o.Token, o.Now), follow: make(chan struct{}, streams), news: make(chan struct{})}
+	p := &Page{o: o, follow: make(chan struct{}, streams), news: make(chan struct{})}
+	p.SetToken(o.Token)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.status = newPoll(p, statusEvery, patience, o.Launcher.Status)
 	p.consul = newPoll(p, consulEvery, patience, o.Leader)
@@ -85,6 +87,9 @@ func New(o Options) *Page {
 	p.mux = p.newMux()
 	return p
 }
+
+// SetToken replaces the Token of [Options]. With another one all sessions have ended.
+func (p *Page) SetToken(token string) { p.sessions.Store(newSessions(token, p.o.Now)) }
 
 func newPoll[T any](p *Page, every, patience time.Duration, fetch func(context.Context) (T, error)) poll[T] {
 	return poll[T]{fetch: fetch, every: every, patience: patience, now: p.o.Now, ctx: p.ctx, running: &p.running}

@@ -69,7 +69,7 @@ func answer(w http.ResponseWriter, code int, body any) {
 // known lets in who has logged in.
 func (p *Page) known(handle func(http.ResponseWriter, *http.Request, session)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		one, ok := p.sessions.of(r)
+		one, ok := p.sessions.Load().of(r)
 		if !ok {
 			fail(w, http.StatusUnauthorized, "you are not logged in, or no longer; load the page again")
 			return
@@ -81,7 +81,7 @@ func (p *Page) known(handle func(http.ResponseWriter, *http.Request, session)) h
 // proven lets in what comes from the page of somebody who has logged in.
 func (p *Page) proven(handle http.HandlerFunc) http.HandlerFunc {
 	return p.known(func(w http.ResponseWriter, r *http.Request, one session) {
-		if !p.sessions.proves(one, r.Header.Get(proofHeader)) {
+		if !p.sessions.Load().proves(one, r.Header.Get(proofHeader)) {
 			fail(w, http.StatusForbidden, "the request does not come from this page; load the page again")
 			return
 		}
@@ -90,7 +90,7 @@ func (p *Page) proven(handle http.HandlerFunc) http.HandlerFunc {
 }
 
 func (p *Page) getPage(w http.ResponseWriter, r *http.Request) {
-	one, ok := p.sessions.of(r)
+	one, ok := p.sessions.Load().of(r)
 	if !ok {
 		p.show(w, http.StatusOK, "login.html", document{})
 		return
@@ -101,25 +101,25 @@ func (p *Page) getPage(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusInternalServerError, "the page cannot be rendered; the launcher's log says why")
 		return
 	}
-	p.show(w, http.StatusOK, "page.html", document{Facts: p.o.Facts(), Parts: byID(parts), Proof: p.sessions.proof(one), Instance: p.o.Instance})
+	p.show(w, http.StatusOK, "page.html", document{Facts: p.o.Facts(), Parts: byID(parts), Proof: p.sessions.Load().proof(one), Instance: p.o.Instance})
 }
 
 func (p *Page) login(w http.ResponseWriter, r *http.Request) {
 	// Not the form of the URL: a token does not belong there.
-	if err := r.ParseForm(); err != nil || !p.sessions.right(strings.TrimSpace(r.PostForm.Get("token"))) {
+	if err := r.ParseForm(); err != nil || !p.sessions.Load().right(strings.TrimSpace(r.PostForm.Get("token"))) {
 		text := "That is not the token. The right one is in STATE_DIR/token."
-		if p.sessions.none {
+		if p.sessions.Load().none {
 			text = "The token of this host cannot be read, so nobody is let in; the launcher's log says why."
 		}
 		p.show(w, http.StatusUnauthorized, "login.html", document{Problem: text})
 		return
 	}
-	http.SetCookie(w, p.sessions.cookie(r.TLS != nil))
+	http.SetCookie(w, p.sessions.Load().cookie(r.TLS != nil))
 	http.Redirect(w, r, root, http.StatusSeeOther)
 }
 
 func (p *Page) logout(w http.ResponseWriter, r *http.Request) {
-	http.SetCookie(w, p.sessions.crumb("", -1, r.TLS != nil))
+	http.SetCookie(w, p.sessions.Load().crumb("", -1, r.TLS != nil))
 	w.WriteHeader(http.StatusNoContent)
 }
 

@@ -118,6 +118,33 @@ func TestLogin(t *testing.T) {
 	}
 }
 
+// TestAnotherToken ends all sessions; the same one ends none.
+func TestAnotherToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	served := w.serve(t, "")
+	v := &visitor{t: t, address: served.address}
+	v.login()
+	session := func() int {
+		answer, _ := v.ask("GET", "/page/session", "", nil)
+		return answer.StatusCode
+	}
+	served.page.SetToken(secret)
+	if got := session(); got != http.StatusNoContent {
+		t.Errorf("with the same token the session is answered with %d", got)
+	}
+	served.page.SetToken(strings.Repeat("1", 64))
+	if got := session(); got != http.StatusUnauthorized {
+		t.Errorf("with another token the session is answered with %d", got)
+	}
+	if answer, _ := v.ask("POST", "/page/login", "token="+secret, nil); answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the old token is answered with %d", answer.StatusCode)
+	}
+	if answer, _ := v.ask("POST", "/page/login", "token="+strings.Repeat("1", 64), nil); answer.StatusCode != http.StatusSeeOther {
+		t.Errorf("the new token is answered with %d", answer.StatusCode)
+	}
+}
+
 // doings are requests that change something or tell something.
 var doings = []struct{ method, path, form string }{
 	{"POST", "/page/daemons/consul/stop", ""},

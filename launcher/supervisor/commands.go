@@ -180,7 +180,7 @@ func (s *Supervisor) status() launcher.Status {
 		if d.state == launcher.StateDisabled {
 			one.Reason = d.plan.Because
 		}
-		if d.run != nil {
+		if d.run != nil && d.run.exit == nil { // what else belongs to it may still be going
 			one.Pid = d.run.process.Pid()
 		}
 		if d.state == launcher.StateWaiting {

@@ -257,3 +257,30 @@ func TestAReloadThatFailedIsTriedAgain(t *testing.T) {
 		}
 	})
 }
+
+// The next program knows nothing of what Consul was told, so that what it took over has
+// to be told even where nothing changes.
+func TestASuccessorTellsAtOnce(t *testing.T) {
+	plan := daemons(consul)
+	bubble(t, plan, nil, func(r *rig) {
+		r.pass(time.Second)
+		var snap *Snapshot
+		failure := errors.New("exec format error")
+		if err := r.HandOver(r.t.Context(), func(s *Snapshot) error { snap = s; return failure }); !errors.Is(err, failure) {
+			t.Fatal(err)
+		}
+		r.end()
+		p := r.newProcess("consul")
+		p.pid, snap.Daemons[0].Process = snap.Daemons[0].Pid, p
+		r.mu.Lock()
+		r.statuses = nil
+		r.mu.Unlock()
+		r.begin(plan, snap)
+		r.settled()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.statuses) == 0 || r.statuses[0].Daemons[0].State != launcher.StateReady {
+			t.Errorf("told of %+v", r.statuses)
+		}
+	})
+}

@@ -363,3 +363,29 @@ func TestAllIsKilledWhenSomebodyAsksTwice(t *testing.T) {
 		}
 	})
 }
+
+// The process has ended and what it has started has not: nobody may take its pid for
+// that of a process.
+func TestAPidThatIsGoneIsNotShown(t *testing.T) {
+	bubble(t, daemons(consul), func(r *rig) { r.stubborn["consul"] = true }, func(r *rig) {
+		r.pass(time.Second)
+		go func() { _ = r.Supervisor.Stop(context.Background(), "consul") }()
+		r.settled()
+		p := r.process("consul")
+		if s := r.want("consul", launcher.StateStopping); s.Pid != p.pid {
+			t.Errorf("it still runs: %+v", s)
+		}
+		p.exited <- proc.Exit{}
+		r.settled()
+		if s := r.want("consul", launcher.StateStopping); s.Pid != 0 {
+			t.Errorf("it has ended: %+v", s)
+		}
+		p.over = true
+		close(p.gone)
+		r.mu.Lock()
+		r.running["consul"] = nil
+		r.mu.Unlock()
+		r.settled()
+		r.want("consul", launcher.StateStopped)
+	})
+}

@@ -10,6 +10,7 @@
 //	once         does what follows this time only, and only what stands before it later
 //	children     leaves a child, one in another session, and one that a parent left
 //	alone        does not look for ZooKeeper
+//	stubborn     does not mind SIGTERM
 package main
 
 import (
@@ -121,6 +122,8 @@ func misbehave(path string) (alone bool) {
 			}
 		case slices.Equal(words, []string{"alone"}):
 			alone = true
+		case slices.Equal(words, []string{"stubborn"}):
+			signal.Ignore(syscall.SIGTERM)
 		case slices.Equal(words, []string{"children"}):
 			if err := exec.Command("sh", "-c", "sleep 1000 & setsid sleep 1000 & (setsid sh -c 'sleep 1000 & sleep 0.1' &) ; exit 0").Run(); err != nil {
 				fail(exitWrong, "%v", err)
