@@ -99,6 +99,8 @@ func newOperated(t testing.TB) *operated {
 		o.boot(t, n)
 	}
 	o.router.address(t, wired, "10.7.0.254/24")
+	// Or it would be the lowest of the ports', and change when one goes.
+	o.router.run(t, "ip", "link", "set", wired, "address", "02:00:0a:07:00:fe")
 	o.router.run(t, "sysctl", "-qw", "net.ipv4.ip_forward=1")
 	return o
 }
@@ -245,9 +247,21 @@ func (o *operated) whole(t testing.TB) {
 	for _, n := range o.nodes {
 		o.started(t, n)
 	}
-	lab.Eventually(t, readyTime, "five members, three of which vote", func() bool {
-		return strings.Count(o.nodes[4].consul(t, "members"), " alive ") == 5 &&
-			strings.Count(o.nodes[4].consul(t, "operator", "raft", "list-peers"), " true ") == 3
+	lab.Eventually(t, readyTime, "three voters, and five hosts that the leader takes for alive", func() bool {
+		var voters, alive string
+		n := o.nodes[4]
+		n.at.do(t, func() {
+			voters, alive = httpGet(n.ip+":8500", "/v1/operator/raft/configuration"), httpGet(n.ip+":8500", "/v1/health/state/passing?consistent")
+		})
+		return strings.Count(voters, `"Voter":true`) == 3 && strings.Count(alive, `"CheckID":"serfHealth"`) == 5
 	})
 	lab.Eventually(t, readyTime, "one host to hold the floating address", func() bool { return o.holder(t) != nil })
+	lab.Eventually(t, readyTime, "HAProxy to pass on both slaves, as every slave knows", func() bool {
+		return !slices.ContainsFunc(o.slaves(), func(n *node) (lacks bool) {
+			n.at.do(t, func() {
+				lacks = strings.Count(httpGet(n.ip+":8500", "/v1/health/service/haproxy?passing"), `"ID":"panteras:haproxy"`) != 2
+			})
+			return lacks
+		})
+	})
 }

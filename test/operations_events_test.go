@@ -2,6 +2,7 @@ package test
 
 import (
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -21,34 +22,40 @@ const (
 func testMasterLost(t *testing.T, l *logbook) {
 	leader := l.o.leader(t, l.o.nodes[4])
 	lost := others(l.o.masters(), leader)[0]
-	l.lose(t, "a master that does not lead", lost, slow)
+	l.lose(t, "a master that does not lead", lost, slow, func() {
+		// Another machine with the same files comes in its place.
+		if err := os.RemoveAll(lost.path("state")); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // testLeaderLost loses the master that leads Consul.
 func testLeaderLost(t *testing.T, l *logbook) {
 	lost := l.o.leader(t, l.o.nodes[4])
-	l.lose(t, "the master that leads Consul", lost, slow)
+	l.lose(t, "the master that leads Consul", lost, slow, func() {})
 }
 
 // testSlaveLost loses the slave that does not hold the floating address.
 func testSlaveLost(t *testing.T, l *logbook) {
 	lost := others(l.o.slaves(), l.o.holder(t))[0]
-	l.lose(t, "a slave whose gateway stands by", lost, slow)
+	l.lose(t, "a slave whose gateway stands by", lost, slow, func() {})
 }
 
 // testGatewayLost loses the slave that does.
 func testGatewayLost(t *testing.T, l *logbook) {
 	lost := l.o.holder(t)
-	if n := l.lose(t, "the slave whose gateway is in use", lost, gatewayBack+slow); n.failed == 0 {
+	if n := l.lose(t, "the slave whose gateway is in use", lost, gatewayBack+slow, func() {}); n.failed == 0 {
 		t.Error("the gateway is lost, and the laptop has not noticed: it was not in use")
 	}
 }
 
 // lose is a power cut on a host, and its end.
-func (l *logbook) lose(t *testing.T, what string, lost *node, bound time.Duration) noticed {
+func (l *logbook) lose(t *testing.T, what string, lost *node, bound time.Duration, between func()) noticed {
 	t.Helper()
 	n := l.write(t, "loss of "+what, func() { l.o.losePower(t, lost) })
 	atMost(t, "loss of "+what, n["page"], bound)
+	between()
 	back := l.write(t, "its return", func() { l.o.comeBack(t, lost); l.o.whole(t) })
 	atMost(t, "return of "+what, back["page"], slow)
 	return n["page"]

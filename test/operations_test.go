@@ -21,8 +21,8 @@ const python = "python.service.consul"
 // upgraded. What somebody at the laptop notices is logged as the page has it.
 func TestOperations(t *testing.T) {
 	o := newOperated(t)
-	v := o.bringUp(t)
-	l := &logbook{o: o, visitor: v}
+	l := &logbook{o: o, files: t.TempDir()}
+	l.bringUp(t)
 	for _, event := range []struct {
 		name string
 		test func(*testing.T, *logbook)
@@ -33,6 +33,7 @@ func TestOperations(t *testing.T) {
 		{"gateway lost", testGatewayLost},
 		{"network split", testNetworkSplit},
 		{"rolling upgrade", testRollingUpgrade},
+		{"commands of the page", testCommandsOfThePage},
 	} {
 		event.test(t, l)
 		if t.Failed() {
@@ -43,8 +44,9 @@ func TestOperations(t *testing.T) {
 }
 
 // bringUp starts the cluster, lets the laptop join, and puts somebody to work there.
-func (o *operated) bringUp(t *testing.T) *visitor {
+func (l *logbook) bringUp(t *testing.T) {
 	t.Helper()
+	o := l.o
 	first, second := o.slaves()[0], o.slaves()[1]
 	// Twins: one makes the key, the other has a copy.
 	first.panteras(t, "gateway", "key")
@@ -64,7 +66,7 @@ func (o *operated) bringUp(t *testing.T) *visitor {
 		put(t, n.path("python.json"), string(service))
 		n.consul(t, "services", "register", n.path("python.json"))
 	}
-	file := filepath.Join(t.TempDir(), "laptop.conf")
+	file := filepath.Join(l.files, "laptop.conf")
 	first.panteras(t, "peer", "add", "laptop", "--os", "linux", "--output", file)
 	wgQuickUp(t, o.laptop, file, currentWireGuard(t))
 	page := ""
@@ -73,11 +75,9 @@ func (o *operated) bringUp(t *testing.T) *visitor {
 		return strings.HasSuffix(page, ": GET /\n")
 	})
 	t.Logf("the laptop has fetched http://%s: %s", python, page)
-	var v *visitor
-	o.laptop.do(t, func() { v = newVisitor(t, python) })
+	o.laptop.do(t, func() { l.visitor = newVisitor(t, python) })
 	began := time.Now()
-	lab.Eventually(t, readyTime, "everything to work at the laptop", func() bool { return v.content(visits, began) })
-	return v
+	lab.Eventually(t, readyTime, "everything to work at the laptop", func() bool { return l.visitor.content(visits, began) })
 }
 
 // copyKey makes a gateway a twin of another.
@@ -108,6 +108,7 @@ func loadAverage(t *testing.T) string {
 type logbook struct {
 	o       *operated
 	visitor *visitor
+	files   string // the laptop's
 	rows    []string
 }
 
