@@ -3,6 +3,7 @@ package test
 import (
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -110,7 +111,11 @@ func testRollingUpgrade(t *testing.T, l *logbook) {
 	n := l.write(t, "`panteras upgrade` on five hosts", func() {
 		for _, h := range l.o.nodes {
 			before := h.pids()
-			if out := h.panteras(t, "upgrade", next); !strings.Contains(out, "to the-next-one") {
+			h.install(t, "panteras.new", next)
+			if err := os.Rename(filepath.Join(h.bin, "panteras.new"), filepath.Join(h.bin, "panteras")); err != nil {
+				t.Fatal(err)
+			}
+			if out := h.panteras(t, "upgrade"); !strings.Contains(out, "to the-next-one") {
 				t.Errorf("upgrade on %s says %q", h.name, out)
 			}
 			h.ready(t, slices.Sorted(maps.Keys(before))...)

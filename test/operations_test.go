@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"panteras/internal/lab"
+	"panteras/internal/statefile"
 	"panteras/tunnel"
 )
 
@@ -85,7 +86,7 @@ func copyKey(t *testing.T, from, to *node) {
 	t.Helper()
 	key, err := os.ReadFile(tunnel.NewFolder(from.path("state")).File("gateway.key"))
 	if err == nil {
-		err = os.MkdirAll(to.path("state", "tunnel"), 0o700)
+		err = statefile.MakeFolder(to.path("state", "tunnel"))
 	}
 	if err == nil {
 		err = os.WriteFile(tunnel.NewFolder(to.path("state")).File("gateway.key"), key, 0o600)

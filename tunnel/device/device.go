@@ -23,7 +23,11 @@ type Options struct {
 	// Source is the address that clients dial; invalid if they dial a name. Packets leave from
 	// there while this host has it.
 	Source netip.Addr
-	Log    *slog.Logger
+	// Floating says that Source may be another host's, which is then the one that speaks:
+	// without it nothing leaves. (Only the engine in this process knows; for the kernel's
+	// there is the firewall.)
+	Floating bool
+	Log      *slog.Logger
 }
 
 // Device is the interface. It is not safe for concurrent use.

@@ -19,8 +19,9 @@ import (
 // there when a floating address goes to another host.
 type sourceBind struct {
 	conn.Bind
-	address netip.Addr             // that clients dial; invalid if they dial a name
-	source  atomic.Pointer[[]byte] // what a packet from there carries, nil while it is another host's
+	address  netip.Addr             // that clients dial; invalid if they dial a name
+	floating bool                   // while it is another host's, nothing is sent
+	source   atomic.Pointer[[]byte] // what a packet from there carries, nil while it is another host's
 }
 
 // look finds out whether this host has the address now.
@@ -47,6 +48,9 @@ func (b *sourceBind) look() {
 // Send sends from the address, unless it is known from where else.
 func (b *sourceBind) Send(bufs [][]byte, to conn.Endpoint) error {
 	source := b.source.Load()
+	if b.floating && source == nil {
+		return nil // as if it had been lost on the way
+	}
 	if e, ok := to.(*conn.StdNetEndpoint); ok && source != nil && !e.SrcIP().IsValid() && e.Addr().Unmap().Is4() == b.address.Is4() {
 		from := &conn.StdNetEndpoint{AddrPort: e.AddrPort} // the other one is shared
 		*(*[]byte)(unsafe.Add(unsafe.Pointer(from), sourceField)) = *source

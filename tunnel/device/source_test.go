@@ -41,3 +41,27 @@ func TestPacketsLeaveFromTheEndpoint(t *testing.T) {
 		}
 	}
 }
+
+// A gateway that stands by sends nothing, and one that has the address does.
+func TestNothingLeavesWithoutTheFloatingAddress(t *testing.T) {
+	t.Parallel()
+	for address, leaves := range map[string]bool{"127.0.0.1": true, "192.0.2.1": false} {
+		inner := &counting{}
+		b := &sourceBind{Bind: inner, address: netip.MustParseAddr(address), floating: true}
+		b.look()
+		if err := b.Send(nil, &conn.StdNetEndpoint{AddrPort: netip.MustParseAddrPort("192.0.2.7:4711")}); err != nil {
+			t.Fatal(err)
+		}
+		if (inner.n > 0) != leaves {
+			t.Errorf("with the floating address %s, %d packets leave", address, inner.n)
+		}
+	}
+}
+
+// counting counts what it sends.
+type counting struct {
+	conn.Bind
+	n int
+}
+
+func (c *counting) Send([][]byte, conn.Endpoint) error { c.n++; return nil }

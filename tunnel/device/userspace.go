@@ -33,7 +33,7 @@ func newEngine(o Options) (*engine, error) {
 		}
 		return nil, permission("cannot make "+name, err)
 	}
-	bind := &sourceBind{Bind: conn.NewDefaultBind(), address: o.Source}
+	bind := &sourceBind{Bind: conn.NewDefaultBind(), address: o.Source, floating: o.Floating}
 	bind.look()
 	dev := wireguard.NewDevice(tdev, bind, logger(o.Log))
 	control, err := listenControl(name)

@@ -63,8 +63,8 @@ func firewallRules(s *configs.Settings, info *tunnel.GatewayInfo, d *tunnel.Desi
 		Interface: s.TunnelInterface, Gateway: info.Addresses(), DNSPort: s.DNSPort,
 		Routes: info.Routes, HostPorts: s.TunnelHostPorts, Masquerade: s.TunnelNAT,
 	}
-	if vip := s.KeepalivedVIP; vip.IsValid() && vip == tunnel.EndpointAddr(s.TunnelEndpoint) {
-		r.Floating = netip.AddrPortFrom(vip, s.TunnelPort)
+	if floating(s) {
+		r.Floating = netip.AddrPortFrom(s.KeepalivedVIP, s.TunnelPort)
 	}
 	for _, p := range d.Peers {
 		peer := firewall.Peer{Addresses: p.Addresses, Expires: p.Expires}
@@ -74,6 +74,11 @@ func firewallRules(s *configs.Settings, info *tunnel.GatewayInfo, d *tunnel.Desi
 		r.Peers = append(r.Peers, peer)
 	}
 	return r
+}
+
+// floating tells whether clients dial an address that another host may have.
+func floating(s *configs.Settings) bool {
+	return s.KeepalivedVIP.IsValid() && s.KeepalivedVIP == tunnel.EndpointAddr(s.TunnelEndpoint)
 }
 
 // protocols are the numbers of those that rules know.

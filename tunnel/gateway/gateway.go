@@ -149,7 +149,7 @@ func (g *Gateway) start(ctx context.Context) error {
 		g.Log.Warn("peers reach nothing but DNS: set TUNNEL_ROUTES to the networks of the services")
 	}
 	// Opened, it carries nothing yet; but no other gateway can be at work here now.
-	g.wire, err = g.effects.open(device.Options{Name: s.TunnelInterface, Datapath: device.Datapath(s.TunnelDatapath), MTU: mtu, Source: tunnel.EndpointAddr(s.TunnelEndpoint), Log: g.Log})
+	g.wire, err = g.effects.open(device.Options{Name: s.TunnelInterface, Datapath: device.Datapath(s.TunnelDatapath), MTU: mtu, Source: tunnel.EndpointAddr(s.TunnelEndpoint), Floating: floating(s), Log: g.Log})
 	if err != nil {
 		return err
 	}
