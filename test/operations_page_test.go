@@ -39,6 +39,9 @@ func testCommandsOfThePage(t *testing.T, l *logbook) {
 		t.Errorf("the token is still what it was (%v)", err)
 	}
 	l.nobodyNotices(t, "another gossip key", func() { o.rotateGossipKey(t, page) })
+	// The restart of the gateway's Consul is what is noticed.
+	n := l.write(t, "`panteras reload` with it on five hosts", func() { o.reloadWithGossipKey(t) })
+	atMost(t, "reload", n["page"], slow)
 
 	// Keys of the tunnel: the old file ends, the new one works.
 	file := "laptop.conf"
@@ -87,19 +90,30 @@ func (l *logbook) nobodyNotices(t *testing.T, what string, happen func()) {
 	atMost(t, what, l.write(t, what, happen)["page"], time.Second)
 }
 
-// rotateGossipKey does what the page says, and gives every host the settings that it says.
+// rotateGossipKey does what the page says: afterwards all know the new key alone.
 func (o *operated) rotateGossipKey(t *testing.T, page map[string][]onHost) {
 	t.Helper()
-	first := o.masters()[0]
 	o.follow(t, page, "The gossip key")
-	text, err := os.ReadFile(first.path("new.key"))
+	key := o.newGossipKey(t)
+	if keys := o.masters()[0].consul(t, "keyring", "-list"); !strings.Contains(keys, key+" [5/5]") || strings.Count(keys, "[5/5]") != strings.Count(keys, key+" [5/5]") {
+		t.Errorf("the hosts know the keys %s, want %s alone", keys, key)
+	}
+}
+
+// newGossipKey is the key that the page makes.
+func (o *operated) newGossipKey(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(o.masters()[0].path("new.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := strings.TrimSpace(string(text))
-	if keys := first.consul(t, "keyring", "-list"); !strings.Contains(keys, key+" [5/5]") || strings.Count(keys, "[5/5]") != strings.Count(keys, key+" [5/5]") {
-		t.Errorf("the hosts know the keys %s, want %s alone", keys, key)
-	}
+	return strings.TrimSpace(string(text))
+}
+
+// reloadWithGossipKey gives every host the settings that the page says.
+func (o *operated) reloadWithGossipKey(t *testing.T) {
+	t.Helper()
+	key := o.newGossipKey(t)
 	common, _ := filesOfThePage(t)
 	old := strings.Fields(strings.SplitAfter(common, "-encrypt=")[1])[0]
 	for _, n := range o.nodes {

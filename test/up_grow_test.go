@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"panteras/internal/lab"
 )
 
 // growingFile is restricted/host of a master among the first so many hosts.
@@ -46,10 +44,6 @@ func TestUpGrowsToFiveMasters(t *testing.T) {
 	for i, h := range l.hosts {
 		h.settings(t, growingFile(i+1, 5)...)
 	}
-	for _, h := range l.hosts[3:] {
-		h.start(t)
-		h.ready(t, "consul")
-	}
 	leads := func(h *lanHost) int {
 		if h.zooKeeperMode(t) == "leader" {
 			return 1
@@ -60,21 +54,13 @@ func TestUpGrowsToFiveMasters(t *testing.T) {
 	if leads(old[2]) != 1 {
 		t.Fatal("no ZooKeeper leads")
 	}
-	for i, h := range old {
+	for _, h := range old {
 		h.must(t, "reload")
 		h.ready(t, "consul", "zookeeper")
-		lab.Eventually(t, readyTime, "five voters", func() bool {
-			return strings.Count(h.get(t, "/v1/operator/raft/configuration"), `"Voter":true`) == 5
-		})
-		if i < len(old)-1 {
-			lab.Eventually(t, readyTime, "ZooKeeper to have a leader and followers", func() bool {
-				modes := map[string]int{}
-				for _, other := range old {
-					modes[other.zooKeeperMode(t)]++
-				}
-				return modes["leader"] == 1 && modes["follower"] == 2
-			})
-		}
+		wantQuorum(t, old, 3)
+	}
+	for _, h := range l.hosts[3:] {
+		h.start(t)
 	}
 	for _, h := range l.hosts {
 		h.ready(t, "consul", "zookeeper")
