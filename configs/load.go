@@ -177,6 +177,10 @@ func (r *resolution) origins() []Origin {
 	return list
 }
 
+// mostUnknown is how many unknown keys of a file are named one by one: a file with more
+// is none of settings, and to look for what each may mean would take minutes.
+const mostUnknown = 20
+
 // unknownKeys warns of keys in files that no setting has. A key that other values
 // refer to serves its purpose and is left in peace.
 func unknownKeys(files []layer, used map[string]bool) []Finding {
@@ -192,7 +196,11 @@ func unknownKeys(files []layer, used map[string]bool) []Finding {
 		slices.SortFunc(unknown, func(a, b given) int {
 			return cmp.Or(cmp.Compare(len(a.origin), len(b.origin)), strings.Compare(a.origin, b.origin), strings.Compare(a.name, b.name))
 		})
-		for _, g := range unknown {
+		for i, g := range unknown {
+			if more := len(unknown) - i; i == mostUnknown && more > 1 {
+				warnings = append(warnings, Finding{LevelWarning, g.name, fmt.Sprintf("%s: %s and %d more keys of this file are not settings and have no effect; is it a settings file?", g.origin, g.name, more-1)})
+				break
+			}
 			text := fmt.Sprintf("%s: %s is not a setting and has no effect", g.origin, g.name)
 			if near := nearest(g.name); near != "" {
 				text += "; did you mean " + near + "?"

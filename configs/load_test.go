@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -214,6 +215,28 @@ func TestDnsmasqAddressOptOut(t *testing.T) {
 	loaded = mustLoadEnv(t, "DNSMASQ_ADDRESS=--address=/consul/10.0.0.5", "DNS_MODE=legacy")
 	if loaded.Settings.DNSMode != "legacy" || len(loaded.Warnings()) != 1 || !strings.Contains(loaded.Warnings()[0], "set DNS_MODE") {
 		t.Errorf("another DNSMASQ_ADDRESS: mode %q, warnings %q", loaded.Settings.DNSMode, loaded.Warnings())
+	}
+}
+
+// TestAFileOfUnknownKeys is a file that is none of settings: it is told, soon.
+func TestAFileOfUnknownKeys(t *testing.T) {
+	var text strings.Builder
+	for i := range 5_000 {
+		fmt.Fprintf(&text, "KEY_%d=x\n", i)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "host"), []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loaded, _ := Load(Sources{Dir: dir, DirGiven: true}) // what is wrong otherwise is not the matter
+	warnings := loaded.Warnings()
+	if n := len(warnings); n > mostUnknown+5 {
+		t.Fatalf("%d warnings", n)
+	}
+	if !slices.ContainsFunc(warnings, func(w string) bool {
+		return strings.HasSuffix(w, "host:21: KEY_20 and 4979 more keys of this file are not settings and have no effect; is it a settings file?")
+	}) {
+		t.Errorf("warnings %q", warnings)
 	}
 }
 

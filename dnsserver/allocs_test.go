@@ -55,11 +55,8 @@ func TestGatherAllocs(t *testing.T) {
 			failed = failed || recvFrom(f.server, f.buf, &f.from) < 12
 			f.reply[0], f.reply[1] = f.buf[0], f.buf[1]
 			failed = failed || !sendTo(f.server, f.reply, &f.from)
-			for i := range w.poller.Wait(100) {
-				if ev := w.poller.Event(i); ev.Kind == tagUpstream {
-					w.readUpstream(ev.Index)
-				}
-			}
+			w.handle(w.poller.Wait(100))
+			w.flush()
 		}
 		for range 8 {
 			failed = failed || recvFrom(f.client, f.buf, nil) < 12

@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,32 +38,40 @@ func (w *worker) sendTo(fi int32, u *upstream.Upstream) bool {
 	if si == none {
 		return false
 	}
-	var id uint16
-	errno := unix.ECONNREFUSED
-	for try := 0; errno == unix.ECONNREFUSED && try < 2; try++ {
-		if try > 0 { // what Send returned was meant for an earlier query of this socket
-			w.unreachable(si, fi)
+	id := w.freshID(si)
+	m := wire.AppendUpstream(w.outBuf[:0], lead.pkt(), &lead.q, id, st.mp.FromLen, st.mp.To, size, add)
+	if m == nil {
+		return false // the name does not fit under the other suffix, so it exists nowhere there
+	}
+	if !w.enqueue(state, si, fi, id, m) {
+		sent := false
+		if id, sent = w.sendAlone(u, si, fi, id, m); !sent {
+			return false
 		}
-		id = w.freshID(si)
-		m := wire.AppendUpstream(w.outBuf[:0], lead.pkt(), &lead.q, id, st.mp.FromLen, st.mp.To, size, add)
-		if m == nil {
-			return false // the name does not fit under the other suffix, so it exists nowhere there
-		}
+	}
+	w.ids.put(idKey(si, id), fi)
+	w.socks[si].use(id)
+	w.record(fi, attempt{server: u, sock: si, id: id, sent: w.now})
+	return true
+}
+
+// sendAlone sends a query to one server, and returns its id. It returns false if that failed.
+func (w *worker) sendAlone(u *upstream.Upstream, si, fi int32, id uint16, m []byte) (uint16, bool) {
+	errno := sock.Send(w.socks[si].fd, m)
+	if errno == unix.ECONNREFUSED { // that was meant for an earlier query of this socket
+		m = slices.Clone(m) // what fails over is written where it lies
+		w.unreachable(si, []queued{{flight: fi}})
+		id = w.freshID(si) // the one drawn before may be in use by now
+		wire.SetID(m, id)
 		errno = sock.Send(w.socks[si].fd, m)
 	}
 	switch errno {
 	case 0, unix.EAGAIN, unix.ENOBUFS: // a full queue loses the datagram like any network; the timer sends it again
 	default:
 		u.Refused()
-		return false
+		return id, false
 	}
-	if u.Down() { // the error that Send returned said so
-		return false
-	}
-	w.ids.put(idKey(si, id), fi)
-	w.socks[si].use(id)
-	w.record(fi, attempt{server: u, sock: si, id: id, sent: w.now})
-	return true
+	return id, !u.Down() // the error that Send returned said so
 }
 
 // record notes an attempt and waits for its answer, as long as the number of attempts before it says. If the stage has not that much time left, the
@@ -82,21 +91,33 @@ func (w *worker) record(fi int32, a attempt) {
 	f.stageAtt++
 }
 
-// readUpstream takes one datagram from an upstream's socket; epoll reports again if there are more.
+// readUpstream takes datagrams from an upstream's socket; epoll reports again if there are more.
 func (w *worker) readUpstream(si int32) {
 	s := &w.socks[si]
 	if s.fd < 0 {
 		return
 	}
-	n, errno := sock.Recv(s.fd, w.upBuf[:wire.MaxMessage])
+	n, errno := w.fromUp.Receive(s.fd)
 	if errno != 0 {
 		if errno != unix.EAGAIN && errno != unix.EINTR {
-			w.unreachable(si, none)
+			w.unreachable(si, nil)
 		}
 		return
 	}
-	m := w.upBuf[:n]
-	if n < wire.HeaderLen {
+	gen := s.gen
+	for i := range n {
+		// An answer may have been the last that the socket waited for, and its place may be another's by now.
+		if s := &w.socks[si]; s.fd < 0 || s.gen != gen {
+			return
+		}
+		w.heard(si, w.fromUp.Datagram(i))
+	}
+}
+
+// heard handles one datagram of an upstream.
+func (w *worker) heard(si int32, m []byte) {
+	s := &w.socks[si]
+	if len(m) < wire.HeaderLen {
 		s.st.server.Mismatches.Add(1)
 		return
 	}
@@ -127,8 +148,8 @@ func (w *worker) readUpstream(si int32) {
 }
 
 // unreachable handles an error of a connected socket: the network says that nothing reaches the upstream. All that waits on the socket fails over
-// at once, except the flight that is being sent.
-func (w *worker) unreachable(si, except int32) {
+// at once, except the flights whose queries have not left yet.
+func (w *worker) unreachable(si int32, except []queued) {
 	s := &w.socks[si]
 	s.st.server.Refused()
 	if s.pending == 0 {
@@ -136,7 +157,7 @@ func (w *worker) unreachable(si, except int32) {
 	}
 	for _, fi := range w.flightsOn(si) {
 		f := w.flights.at(fi)
-		if fi == except || f.tgt == nil {
+		if f.tgt == nil || among(except, fi) {
 			continue
 		}
 		if w.releaseOn(f, si) {

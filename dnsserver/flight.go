@@ -141,7 +141,5 @@ func (w *worker) releaseAttempt(a *attempt) {
 func (w *worker) send(qr *query, m []byte, rcode int) {
 	w.stats.answer(qr.lane.kind, udp, rcode, w.now-qr.arrived)
 	w.logQuery(qr.client, qr.pkt(), &qr.q, qr.lane.kind, rcode, w.now-qr.arrived)
-	if errno := w.msg.Send(qr.on.fd, m, &qr.peer); errno != 0 {
-		w.stats.drop(dropSend)
-	}
+	w.reply(qr.on.fd, m, &qr.peer)
 }

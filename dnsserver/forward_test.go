@@ -85,6 +85,7 @@ func (f *forward) once() bool {
 		}
 	}
 	w.runTimers()
+	w.flush()
 	f.answer = recvFrom(f.client, f.buf, nil)
 	return f.answer >= 12 && f.buf[0] == f.query[0] && f.buf[1] == f.query[1]
 }

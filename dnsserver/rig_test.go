@@ -94,17 +94,8 @@ func socket(t testing.TB, a netip.AddrPort) int {
 // step lets the worker handle everything that has arrived.
 func (r *rig) step() {
 	for n := r.w.poller.Wait(0); n > 0; n = r.w.poller.Wait(0) {
-		for i := range n {
-			switch ev := r.w.poller.Event(i); ev.Kind {
-			case tagListener:
-				r.w.readClients(r.w.listeners[ev.Index])
-			case tagUpstream:
-				r.w.readUpstream(ev.Index)
-			case tagWaker:
-				r.w.waker.Clear()
-				r.w.runMail()
-			}
-		}
+		r.w.handle(n)
+		r.w.flush()
 	}
 }
 
@@ -112,6 +103,7 @@ func (r *rig) step() {
 func (r *rig) pass(d time.Duration) {
 	r.w.now += int64(d)
 	r.w.runTimers()
+	r.w.flush()
 	r.step()
 }
 

@@ -66,9 +66,7 @@ func (w *worker) serve(ls *listenSocket, pkt []byte) {
 // answer sends what we made ourselves to the peer that was just read.
 func (w *worker) answer(ls *listenSocket, m []byte, kind route.Kind, rcode int) {
 	w.stats.answer(kind, udp, rcode, 0)
-	if errno := w.msg.Send(ls.fd, m, &w.peer); errno != 0 {
-		w.stats.drop(dropSend)
-	}
+	w.reply(ls.fd, m, &w.peer)
 }
 
 // forward takes the query in: it joins the equal ones that are about to be sent, or is sent itself.

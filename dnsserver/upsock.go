@@ -23,7 +23,8 @@ const (
 
 // upSocket is one connected socket.
 type upSocket struct {
-	fd      int // -1: free
+	fd      int    // -1: free
+	gen     uint32 // of those that have had this place
 	st      *upState
 	slot    int // its place in st.socks; none when it takes no more queries
 	pending int
@@ -35,15 +36,20 @@ type upSocket struct {
 // upState is what a worker has open towards one upstream.
 type upState struct {
 	server *upstream.Upstream
-	socks  []int32 // none: not open yet
+	socks  []int32  // none: not open yet
+	queue  *upQueue // nil: queries are sent one by one
+	turn   uint64   // when drawn was
+	drawn  int      // the socket that all queries of a turn leave from
 }
 
 func newUpState(u *upstream.Upstream) *upState {
+	st := &upState{server: u}
 	n := remoteSockets
 	if u.Local {
 		n = localSockets
+		st.queue = newUpQueue()
 	}
-	st := &upState{server: u, socks: make([]int32, n)}
+	st.socks = make([]int32, n)
 	for i := range st.socks {
 		st.socks[i] = none
 	}
@@ -52,9 +58,17 @@ func newUpState(u *upstream.Upstream) *upState {
 
 func idKey(sock int32, id uint16) uint64 { return uint64(sock)<<16 | uint64(id) }
 
+// draw returns which of its sockets a query to the upstream leaves from. Where nobody can forge, all of a turn leave from the same one, with one system call.
+func (w *worker) draw(st *upState) int {
+	if st.queue == nil || st.turn != w.turn {
+		st.turn, st.drawn = w.turn, int(w.rng.Uint64()%uint64(len(st.socks)))
+	}
+	return st.drawn
+}
+
 // pick returns a random socket of those to the upstream, opening it if need be; none if that fails.
 func (w *worker) pick(st *upState) int32 {
-	k := int(w.rng.Uint64() % uint64(len(st.socks)))
+	k := w.draw(st)
 	si := st.socks[k]
 	if si != none {
 		s := &w.socks[si]
@@ -88,7 +102,7 @@ func (w *worker) pick(st *upState) int32 {
 	} else {
 		clear(used[:])
 	}
-	w.socks[si] = upSocket{fd: fd, st: st, slot: k, uses: 1, opened: w.now, used: used}
+	w.socks[si] = upSocket{fd: fd, gen: w.socks[si].gen + 1, st: st, slot: k, uses: 1, opened: w.now, used: used}
 	st.socks[k] = si
 	return si
 }
@@ -106,6 +120,7 @@ func (w *worker) retireSocket(si int32) {
 func (w *worker) closeIfDone(si int32) {
 	s := &w.socks[si]
 	if s.fd >= 0 && s.slot < 0 && s.pending == 0 {
+		s.st.queue.forget(si)
 		unix.Close(s.fd) // also leaves the poller
 		s.fd, s.st = -1, nil
 		w.freeS = append(w.freeS, si)

@@ -24,6 +24,14 @@ const (
 // readBurst is how many datagrams a listening socket may deliver before the others are looked at.
 const readBurst = 64
 
+// How many datagrams one system call takes from clients, and from an upstream.
+const (
+	clientBatch   = 32
+	upstreamBatch = 16
+	// answerBatch is how many answers one takes to clients.
+	answerBatch = 64
+)
+
 // clientQueue is more datagrams than the receive buffer of a listening socket holds.
 const clientQueue = 1 << 14
 
@@ -49,11 +57,11 @@ type worker struct {
 	closed bool
 
 	listeners []*listenSocket // index is the tag; nil after removal
-	msg       *sock.Message
-	peer      sock.Peer
-	inBuf     []byte // from clients
-	upBuf     []byte // from upstreams
-	outBuf    []byte // to upstreams, and errors to clients
+	fromPeers *sock.Inbox
+	toPeers   *sock.Outbox
+	fromUp    *sock.Inbox
+	peer      sock.Peer // of the datagram that is being served
+	outBuf    []byte    // to upstreams, and errors to clients
 	keyBuf    []byte
 	foldBuf   [wire.MaxName]byte
 	q         wire.Query
@@ -70,8 +78,12 @@ type worker struct {
 	socks   []upSocket
 	freeS   []int32
 	states  map[*upstream.Upstream]*upState
-	sweep   int64
-	now     int64
+	queues  []*upState // that have something in their queue
+	turn    uint64     // counts the loop's rounds
+	// flushing tells that queues are being sent, and take nothing.
+	flushing bool
+	sweep    int64
+	now      int64
 
 	retired  []*listenSocket // take no more queries, but answers in flight still leave from them
 	draining bool
@@ -93,8 +105,9 @@ func newWorker(srv *Server) (*worker, error) {
 		return nil, err
 	}
 	w := &worker{
-		srv: srv, stats: newStats(), poller: p, waker: waker, msg: sock.NewMessage(),
-		inBuf: make([]byte, wire.MaxMessage), upBuf: make([]byte, wire.MaxMessage+64), outBuf: make([]byte, 0, wire.MaxMessage+64),
+		srv: srv, stats: newStats(), poller: p, waker: waker,
+		fromPeers: sock.NewInbox(clientBatch, wire.MaxMessage, true), toPeers: sock.NewOutbox(answerBatch, 2*wire.MaxMessage), fromUp: sock.NewInbox(upstreamBatch, wire.MaxMessage, false),
+		outBuf: make([]byte, 0, wire.MaxMessage+64),
 		keyBuf: make([]byte, 0, 2*inlineQuery), rewriter: wire.NewRewriter(),
 		keys: newTable(1024), ids: newTable(2048), seed: maphash.MakeSeed(), rng: newRand(),
 		states: map[*upstream.Upstream]*upState{}, now: monotonic(),
@@ -135,21 +148,9 @@ func (w *worker) run() {
 		if cfg := w.srv.cfg.Load(); cfg != w.cfg {
 			w.adopt(cfg)
 		}
-		for i := range n {
-			ev := w.poller.Event(i)
-			switch ev.Kind {
-			case tagListener:
-				if ls := w.listeners[ev.Index]; ls != nil {
-					w.readClients(ls)
-				}
-			case tagUpstream:
-				w.readUpstream(ev.Index)
-			case tagWaker:
-				w.waker.Clear()
-				w.runMail()
-			}
-		}
+		w.handle(n)
 		w.runTimers()
+		w.flush()
 		if len(w.retired) > 0 {
 			w.closeRetired()
 		}
@@ -168,6 +169,25 @@ func (w *worker) run() {
 		}
 	}
 	w.close()
+}
+
+// handle does what the last Wait reported.
+func (w *worker) handle(events int) {
+	w.turn++
+	for i := range events {
+		ev := w.poller.Event(i)
+		switch ev.Kind {
+		case tagListener:
+			if ls := w.listeners[ev.Index]; ls != nil {
+				w.readClients(ls)
+			}
+		case tagUpstream:
+			w.readUpstream(ev.Index)
+		case tagWaker:
+			w.waker.Clear()
+			w.runMail()
+		}
+	}
 }
 
 func (w *worker) runMail() {
@@ -190,6 +210,7 @@ func (w *worker) close() {
 	for _, f := range rest {
 		f()
 	}
+	w.flush()
 	for i := range w.socks {
 		if w.socks[i].fd >= 0 {
 			unix.Close(w.socks[i].fd)
@@ -233,6 +254,7 @@ func (w *worker) unlisten(key string) {
 
 // closeRetired closes the sockets that no query needs any more: until then nobody can listen on their addresses again, not even we.
 func (w *worker) closeRetired() {
+	w.flush()
 	w.retired = slices.DeleteFunc(w.retired, func(ls *listenSocket) bool {
 		if w.answersFrom(ls) {
 			return false
@@ -292,14 +314,42 @@ func (w *worker) adopt(cfg *snapshot) {
 
 // readClients serves a burst of datagrams from one listening socket. It returns false when there are no more.
 func (w *worker) readClients(ls *listenSocket) bool {
-	for range readBurst {
-		n, errno := w.msg.Receive(ls.fd, w.inBuf, &w.peer)
+	for range readBurst / clientBatch {
+		n, errno := w.fromPeers.Receive(ls.fd)
 		if errno != 0 {
 			return false // EAGAIN, or an error that the next call reports again if it lasts
 		}
-		w.serve(ls, w.inBuf[:n])
+		for i := range n {
+			w.fromPeers.Peer(i, &w.peer)
+			w.serve(ls, w.fromPeers.Datagram(i))
+		}
+		w.flushQueues()
+		if n < clientBatch {
+			return false
+		}
 	}
 	return true
+}
+
+// reply sends an answer to a client: when the loop comes round, with others.
+func (w *worker) reply(fd int, m []byte, to *sock.Peer) {
+	if !w.toPeers.Add(fd, m, to) {
+		w.lost(w.toPeers.Flush())
+		w.toPeers.Add(fd, m, to)
+	}
+}
+
+// flush sends what was collected: first to upstreams, which have work to do then.
+func (w *worker) flush() {
+	w.flushQueues()
+	w.lost(w.toPeers.Flush())
+}
+
+// lost counts answers that could not be sent.
+func (w *worker) lost(n int) {
+	for range n {
+		w.stats.drop(dropSend)
+	}
 }
 
 // readLast serves all that has arrived on a socket that will not be read again; a flood that does not end has an end here.

@@ -99,13 +99,15 @@ func TestUpCluster(t *testing.T) {
 	wantQuorum(t, masters, 3)
 
 	// New settings for Consul and ZooKeeper, one host after the other.
-	for i, h := range masters {
+	for i, h := range l.hosts {
 		h.settings(t, clusterFile(i+1, `ZOOKEEPER_JAVA_OPTS="-Xmx60m -XX:TieredStopAtLevel=1"`, `CONSUL_PARAMS="`+quickConsul+` -rejoin"`)...)
 		before := h.pids()
 		h.must(t, "reload")
 		after := h.pids()
-		if before["consul"] == after["consul"] || before["zookeeper"] == after["zookeeper"] || before["marathon"] != after["marathon"] || before["dns"] != after["dns"] {
-			t.Errorf("the daemons of %s were %v and are %v", h.ip, before, after)
+		for name, pid := range before {
+			if differs := name == "consul" || name == "zookeeper"; differs != (after[name] != pid) {
+				t.Errorf("%s of %s had the pid %d and has %d", name, h.ip, pid, after[name])
+			}
 		}
 		wantQuorum(t, masters, 3)
 		if kept := h.get(t, "/v1/kv/kept?raw&consistent"); kept != "kept" {

@@ -110,6 +110,10 @@ func zombiesOf(parents ...int) (n int) {
 	return n
 }
 
+// resumeTime is within what names are there again after a crash of the DNS server. On a
+// machine that does much else, one of some crashes must show it.
+const resumeTime = 200 * time.Millisecond
+
 // TestUpDNSKilled kills the DNS server while it is asked.
 func TestUpDNSKilled(t *testing.T) {
 	t.Parallel()
@@ -119,14 +123,18 @@ func TestUpDNSKilled(t *testing.T) {
 	h.up(t)
 	h.ready(t, "marathon", "dns")
 	server := dnsAt("10.7.0.1")
-	load := startLoad(t, server, asker{network: "udp", names: []string{"www.example.org"}, address: "192.0.2.7"})
-	for range 2 {
-		before := h.pids()
+	marathon := h.pids()["marathon"]
+	best, kills := aSecond, 0
+	for best > resumeTime && kills < 20 || kills < 2 {
+		before := h.pids()["dns"]
+		// Another one each time: who asked in the moment of a kill waits for the answer.
+		load := startLoad(t, server, asker{network: "udp", names: []string{"www.example.org"}, address: "192.0.2.7"})
 		lab.Eventually(t, patience, "questions", load.more(100))
 		killed := time.Now()
-		if err := syscall.Kill(before["dns"], syscall.SIGKILL); err != nil {
+		if err := syscall.Kill(before, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
+		kills++
 		reply, err := exchange("udp", server, plainQuery("www.example.org", dns.TypeA))
 		if err != nil {
 			t.Fatalf("a question asked after the kill has no answer: %v", err)
@@ -137,13 +145,20 @@ func TestUpDNSKilled(t *testing.T) {
 		if took > aSecond {
 			t.Errorf("from the kill to the answer it took %v", took)
 		}
-		h.is(t, "dns", "ready anew", func(d launcher.DaemonStatus) bool { return d.Ready && d.Pid != before["dns"] })
-		if after := h.pids(); after["marathon"] != before["marathon"] {
-			t.Error("marathon had to start anew as well")
+		best = min(best, took)
+		after := h.is(t, "dns", "ready anew", func(d launcher.DaemonStatus) bool { return d.Ready && d.Pid != before })
+		if after.Restarts != kills || !strings.Contains(after.LastExit, "SIGKILL") {
+			t.Errorf("after %d kills dns has restarted %d times, at last because of %q", kills, after.Restarts, after.LastExit)
+		}
+		if kills%2 == 0 { // what an operator asks for forgives: only some restarts in a row come at once
+			h.must(t, "restart", "dns")
 		}
 	}
-	if d := h.status()["dns"]; d.Restarts != 2 || !strings.Contains(d.LastExit, "SIGKILL") {
-		t.Errorf("dns has restarted %d times, at last because of %q", d.Restarts, d.LastExit)
+	if best > resumeTime {
+		t.Errorf("of %d kills none had an answer within %v, but at best after %v", kills, resumeTime, best)
+	}
+	if after := h.pids()["marathon"]; after != marathon {
+		t.Error("marathon had to start anew as well")
 	}
 }
 

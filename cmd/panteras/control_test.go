@@ -149,6 +149,21 @@ func TestUpgradeWaitsForTheNewProgram(t *testing.T) {
 	}
 }
 
+func TestUpgradeToAProgramThatEnds(t *testing.T) {
+	runDir, l := shortDir(t), logs.New(logs.Options{})
+	defer l.Close()
+	stop := serveControl(t, runDir, "v1", &controltest.Supervisor{}, l)
+	client := control.NewClient(runDir)
+	before, err := client.Instance(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if now, err := otherInstance(t.Context(), client, before); err == nil || !strings.Contains(err.Error(), "the launcher has ended") {
+		t.Errorf("%+v, %v", now, err)
+	}
+}
+
 func TestUpgradeToNothingNew(t *testing.T) {
 	runDir, l := shortDir(t), logs.New(logs.Options{})
 	defer l.Close()

@@ -64,16 +64,26 @@ func (a *app) upgrade(ctx context.Context, client *control.Client, path string) 
 	return err
 }
 
+// endedAfter is how long nothing may listen at the control socket, which stays open while
+// a launcher becomes another program.
+const endedAfter = 3 * time.Second
+
 // otherInstance waits for another life of the launcher than the one before.
 func otherInstance(ctx context.Context, client *control.Client, before control.Instance) (control.Instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, upgradeTimeout)
 	defer cancel()
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
+	answered := time.Now()
 	for {
 		now, err := client.Instance(ctx)
 		if err == nil && now.ID != before.ID {
 			return now, nil
+		}
+		if !errors.Is(err, control.ErrNotRunning) {
+			answered = time.Now()
+		} else if time.Since(answered) > endedAfter {
+			return now, errors.New("the launcher has ended instead of going on as the new program, and with it all daemons; its output says why. Start it with `panteras up`")
 		}
 		select {
 		case <-ticker.C:

@@ -34,47 +34,9 @@ func (p *Peer) Port() uint16 { return uint16(p.name[2])<<8 | uint16(p.name[3]) }
 
 func (p *Peer) family() uint16 { return *(*uint16)(unsafe.Pointer(&p.name[0])) }
 
-// Message is the reusable state of one recvmsg or sendmsg call.
-type Message struct {
-	hdr  unix.Msghdr
-	iov  unix.Iovec
-	ctrl [128]byte
-	peer Peer
-}
-
-// NewMessage makes the state; it lives on the heap because the kernel gets pointers into it.
-func NewMessage() *Message {
-	m := new(Message)
-	m.hdr.Iov = &m.iov
-	m.hdr.SetIovlen(1)
-	return m
-}
-
-// Receive reads one datagram into buf and its sender into from. EAGAIN means there is none.
-func (m *Message) Receive(fd int, buf []byte, from *Peer) (int, unix.Errno) {
-	m.iov.Base = &buf[0]
-	m.iov.SetLen(len(buf))
-	m.hdr.Name = &m.peer.name[0]
-	m.hdr.Namelen = uint32(len(m.peer.name))
-	m.hdr.Control = &m.ctrl[0]
-	m.hdr.SetControllen(len(m.ctrl))
-	m.hdr.Flags = 0
-	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&m.hdr)), 0)
-	if errno != 0 {
-		return 0, errno
-	}
-	m.peer.nameLen = uint8(m.hdr.Namelen)
-	m.peer.ctrlLen = 0
-	if c := int(m.hdr.Controllen); c > 0 {
-		m.keepLocal(m.ctrl[:c])
-	}
-	*from = m.peer
-	return int(n), 0
-}
-
 // keepLocal turns the received packet information into that of the reply: the same local address, and the interface only where
 // the address means nothing without it.
-func (m *Message) keepLocal(b []byte) {
+func (p *Peer) keepLocal(b []byte) {
 	if len(b) < unix.SizeofCmsghdr {
 		return
 	}
@@ -82,42 +44,19 @@ func (m *Message) keepLocal(b []byte) {
 	const data = unix.SizeofCmsghdr
 	switch {
 	case h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO && len(b) >= data+unix.SizeofInet4Pktinfo:
-		n := copy(m.peer.ctrl[:], b[:data+unix.SizeofInet4Pktinfo])
-		info := (*unix.Inet4Pktinfo)(unsafe.Pointer(&m.peer.ctrl[data]))
+		n := copy(p.ctrl[:], b[:data+unix.SizeofInet4Pktinfo])
+		info := (*unix.Inet4Pktinfo)(unsafe.Pointer(&p.ctrl[data]))
 		info.Ifindex = 0
 		info.Addr = [4]byte{}
-		m.peer.ctrlLen = uint8(n)
+		p.ctrlLen = uint8(n)
 	case h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO && len(b) >= data+unix.SizeofInet6Pktinfo:
-		n := copy(m.peer.ctrl[:], b[:data+unix.SizeofInet6Pktinfo])
-		info := (*unix.Inet6Pktinfo)(unsafe.Pointer(&m.peer.ctrl[data]))
+		n := copy(p.ctrl[:], b[:data+unix.SizeofInet6Pktinfo])
+		info := (*unix.Inet6Pktinfo)(unsafe.Pointer(&p.ctrl[data]))
 		if a := info.Addr; a[0] != 0xfe || a[1]&0xc0 != 0x80 {
 			info.Ifindex = 0
 		}
-		m.peer.ctrlLen = uint8(n)
+		p.ctrlLen = uint8(n)
 	}
-}
-
-// Send answers to a peer from the address that it wrote to.
-func (m *Message) Send(fd int, buf []byte, to *Peer) unix.Errno {
-	m.iov.Base = &buf[0]
-	m.iov.SetLen(len(buf))
-	m.peer = *to
-	m.hdr.Name = &m.peer.name[0]
-	m.hdr.Namelen = uint32(m.peer.nameLen)
-	m.hdr.Control = nil
-	m.hdr.SetControllen(0)
-	if m.peer.ctrlLen > 0 {
-		m.hdr.Control = &m.peer.ctrl[0]
-		m.hdr.SetControllen(int(m.peer.ctrlLen+7) &^ 7)
-	}
-	_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&m.hdr)), unix.MSG_NOSIGNAL)
-	return errno
-}
-
-// Recv reads one datagram of a connected socket.
-func Recv(fd int, buf []byte) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0, 0)
-	return int(n), errno
 }
 
 // Send writes one datagram to a connected socket.

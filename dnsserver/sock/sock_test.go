@@ -75,20 +75,21 @@ func TestRepliesLeaveFromTheAddressThatWasAsked(t *testing.T) {
 			t.Parallel()
 			fd, port := bound(t, test.listen)
 			c := dial(t, netip.AddrPortFrom(netip.MustParseAddr(test.asked), port))
-			m := NewMessage()
+			in, out := NewInbox(4, 100, true), NewOutbox(16, 1<<17)
 			var peer, other Peer
 			buf := make([]byte, 100)
-			if _, errno := m.Receive(fd, buf, &peer); errno != unix.EAGAIN {
+			if _, errno := in.Receive(fd); errno != unix.EAGAIN {
 				t.Fatalf("an empty socket: %v", errno)
 			}
 			for range 3 {
 				if _, err := c.Write([]byte("question")); err != nil {
 					t.Fatal(err)
 				}
-				n, errno := m.Receive(fd, buf, &peer)
-				if errno != 0 || string(buf[:n]) != "question" {
-					t.Fatalf("%q, %v", buf[:n], errno)
+				n, errno := in.Receive(fd)
+				if errno != 0 || n != 1 || string(in.Datagram(0)) != "question" {
+					t.Fatalf("%d datagrams, %v", n, errno)
 				}
+				in.Peer(0, &peer)
 				own := c.LocalAddr().(*net.UDPAddr).AddrPort()
 				if peer.Addr() != netip.MustParseAddr(test.from) || peer.Port() != own.Port() {
 					t.Errorf("from %s, port %d, want %s, %d", peer.Addr(), peer.Port(), test.from, own.Port())
@@ -98,11 +99,12 @@ func TestRepliesLeaveFromTheAddressThatWasAsked(t *testing.T) {
 				if _, err := another.Write([]byte("x")); err != nil {
 					t.Fatal(err)
 				}
-				if _, errno := m.Receive(fd, make([]byte, 10), &other); errno != 0 {
+				if _, errno := in.Receive(fd); errno != 0 {
 					t.Fatal(errno)
 				}
-				if errno := m.Send(fd, []byte("answer"), &peer); errno != 0 {
-					t.Fatal(errno)
+				in.Peer(0, &other)
+				if !out.Add(fd, []byte("answer"), &peer) || out.Flush() != 0 {
+					t.Fatal("it cannot be sent")
 				}
 				n, err := c.Read(buf)
 				if err != nil || string(buf[:n]) != "answer" {
@@ -127,30 +129,30 @@ func TestConnect(t *testing.T) {
 		server, port := bound(t, listen)
 		addr := netip.AddrPortFrom(netip.MustParseAddrPort(listen).Addr(), port)
 		ports := map[uint16]bool{}
-		m := NewMessage()
+		in, up, out := NewInbox(4, 100, true), NewInbox(4, 100, false), NewOutbox(16, 1<<17)
 		var peer Peer
-		buf := make([]byte, 100)
 		for range 8 {
 			fd, err := Connect(addr, 1<<16)
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { unix.Close(fd) })
-			if _, errno := Recv(fd, buf); errno != unix.EAGAIN {
+			if _, errno := up.Receive(fd); errno != unix.EAGAIN {
 				t.Errorf("an empty socket: %v", errno)
 			}
 			if errno := Send(fd, []byte("q")); errno != 0 {
 				t.Fatal(errno)
 			}
-			if _, errno := m.Receive(server, buf, &peer); errno != 0 {
+			if _, errno := in.Receive(server); errno != 0 {
 				t.Fatal(errno)
 			}
+			in.Peer(0, &peer)
 			ports[peer.Port()] = true
-			if errno := m.Send(server, []byte("a"), &peer); errno != 0 {
-				t.Fatal(errno)
+			if !out.Add(server, []byte("a"), &peer) || out.Flush() != 0 {
+				t.Fatal("it cannot be sent")
 			}
-			if n, errno := Recv(fd, buf); errno != 0 || string(buf[:n]) != "a" {
-				t.Errorf("%q, %v", buf[:n], errno)
+			if n, errno := up.Receive(fd); errno != 0 || n != 1 || string(up.Datagram(0)) != "a" {
+				t.Errorf("%d datagrams, %v", n, errno)
 			}
 		}
 		if len(ports) < 8 {
@@ -172,7 +174,7 @@ func TestAClosedPortIsReported(t *testing.T) {
 	if errno := Send(c, []byte("q")); errno != 0 {
 		t.Fatal(errno)
 	}
-	if _, errno := Recv(c, make([]byte, 10)); errno != unix.ECONNREFUSED {
+	if _, errno := NewInbox(1, 10, false).Receive(c); errno != unix.ECONNREFUSED {
 		t.Errorf("got %v", errno)
 	}
 }

@@ -51,6 +51,9 @@ func (c *Client) explain(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("no permission to open %s: run this as the user of the launcher, usually root", c.path)
 	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
+		return fmt.Errorf("%w before it answered; see `panteras status`, and ask again", ErrEnded)
+	}
 	if ue := (*url.Error)(nil); errors.As(err, &ue) {
 		err = ue.Err // its URL is an invention of ours
 	}
@@ -140,7 +143,7 @@ func (c *Client) Upgrade(ctx context.Context, path string) error {
 
 func daemonPath(daemon string) string { return "/api/v1/daemons/" + url.PathEscape(daemon) }
 
-// ErrEnded tells that the launcher ended, or was upgraded, while its logs were followed.
+// ErrEnded tells that the launcher ended, or was upgraded, before all was answered.
 var ErrEnded = errors.New("the launcher has ended or was upgraded")
 
 // Logs passes on the last n lines of a daemon, and with follow every new one until ctx

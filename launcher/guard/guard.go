@@ -21,6 +21,10 @@ var forwarded = []os.Signal{
 	syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2,
 }
 
+// early are the signals that end a Go program which does not listen yet, unless they are
+// ignored when it is executed. SIGTERM ends it in any case.
+var early = []os.Signal{syscall.SIGHUP, syscall.SIGINT}
+
 const (
 	// killTimeout is how long the guard tries to kill what the launcher left. Only what
 	// hangs in the kernel takes longer than some milliseconds.
@@ -251,7 +255,9 @@ func (g *guard) become(path string, signals chan os.Signal) {
 	state, err := json.Marshal(g)
 	if err == nil {
 		// Until the next image listens, signals wait in the kernel; as soon as it listens to
-		// one, Go lets it through.
+		// one, Go lets it through. Some Go lets through from its start, when they would end
+		// this process and with it everything. It heeds that these two are ignored.
+		signal.Ignore(early...)
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		var set, before unix.Sigset_t
@@ -262,6 +268,7 @@ func (g *guard) become(path string, signals chan os.Signal) {
 		_ = unix.PthreadSigmask(unix.SIG_BLOCK, &set, &before)
 		err = proc.Exec(path, os.Args, append(os.Environ(), envResume+"="+string(state)), []*os.File{g.link})
 		_ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
+		signal.Notify(signals, early...)
 	}
 	_, _ = g.link.WriteString(err.Error())
 }

@@ -369,6 +369,40 @@ func TestBothGoOnAsAnotherProgram(t *testing.T) {
 	}
 }
 
+// A guard that becomes another program is for a while one that listens to no signal.
+func TestSignalsDoNotEndAGuardThatBecomesAnotherProgram(t *testing.T) {
+	t.Parallel()
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := grow(t)
+	tr.start(t, "GUARD_UPGRADE="+binary)
+	before := fmt.Sprint(tr.alive())
+	for round := range 3 {
+		if err := syscall.Kill(tr.guard, syscall.SIGUSR2); err != nil {
+			t.Fatal(err)
+		}
+		lab.Eventually(t, patience, "another life", func() bool {
+			_ = syscall.Kill(tr.guard, syscall.SIGHUP) // if it has ended, that shows
+			select {
+			case <-tr.ended:
+				t.Fatalf("SIGHUP has ended the guard: exit code %d", tr.code())
+			default:
+			}
+			return strings.Count(tr.output.String(), ", upgraded") > round
+		})
+	}
+	heard := strings.Count(tr.output.String(), "signal: hangup")
+	lab.Eventually(t, patience, "it to listen to signals as before", func() bool {
+		_ = syscall.Kill(tr.guard, syscall.SIGHUP)
+		return strings.Count(tr.output.String(), "signal: hangup") > heard
+	})
+	if after := fmt.Sprint(tr.alive()); after != before {
+		t.Errorf("daemons %s, want those of before: %s", after, before)
+	}
+}
+
 func TestAProgramThatCannotGuardIsRefused(t *testing.T) {
 	t.Parallel()
 	tr := grow(t)

@@ -116,8 +116,8 @@ func (o *handOver) keepFolders(s *configs.Settings) error {
 const upgradeWait = time.Minute
 
 // become is the upgrade; it only returns with an error, and then everything goes on as
-// before. A signal that still waits in reloads goes back to the guard, which keeps it
-// for the new program.
+// before. A signal that still waits, or whose reload does, goes back to the guard, which
+// keeps it for the new program.
 func (h *Host) become(stopping context.Context, path string, reloads <-chan os.Signal) error {
 	ctx, cancel := context.WithTimeout(stopping, upgradeWait)
 	defer cancel()
@@ -129,10 +129,14 @@ func (h *Host) become(stopping context.Context, path string, reloads <-chan os.S
 	return h.supervisor.HandOver(ctx, func(snap *supervisor.Snapshot) error {
 		h.o.Log.Info("becoming another program; daemons go on", "program", path)
 		left, err := h.leave(snap)
+		waits := h.asked.Load()
 		select {
 		case <-reloads:
-			err = errors.Join(err, unix.Kill(os.Getppid(), unix.SIGHUP))
+			waits = true
 		default:
+		}
+		if waits {
+			err = errors.Join(err, unix.Kill(os.Getppid(), unix.SIGHUP))
 		}
 		err = errors.Join(err, stopping.Err())
 		if err == nil {
@@ -174,11 +178,12 @@ func (h *Host) leave(snap *supervisor.Snapshot) (*handOver, error) {
 			left.files = append(left.files, handle.file)
 		}
 	}
+	socket := h.socket()
 	for _, l := range []struct {
 		listener interface{ File() (*os.File, error) }
 		fd       *int
 		open     bool
-	}{{h.control, &left.Control, h.control != nil}, {h.status, &left.Status, h.status != nil}} {
+	}{{socket, &left.Control, socket != nil}, {h.status, &left.Status, h.status != nil}} {
 		if !l.open {
 			continue
 		}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -60,14 +61,16 @@ type Host struct {
 	logs       *logs.Logs
 	sockets    *sockets
 	supervisor *supervisor.Supervisor
-	control    *net.UnixListener
 	status     *net.TCPListener
 	upgrades   chan string
 	changes    chan launcher.Status // the newest status, for those who register
 
 	stopRegister func()
+	// asked tells that a signal has asked for a reload which has not read the settings yet.
+	asked atomic.Bool
 
 	mu         sync.Mutex
+	control    *net.UnixListener
 	server     *control.Server // nil before it serves, like page
 	page       *page.Page
 	loaded     *configs.Loaded
@@ -134,7 +137,7 @@ func (h *Host) run(ctx context.Context, left *handOver, plan *launcher.Plan, rel
 	if err := h.listen(left); err != nil {
 		return err
 	}
-	defer h.control.Close()
+	defer func() { _ = h.socket().Close() }()
 	if h.reaper, err = proc.NewReaper(h.o.Log); err != nil {
 		return err
 	}
@@ -201,7 +204,9 @@ func (h *Host) wait(ctx context.Context, ended chan struct{}, reloads <-chan os.
 			h.o.Log.Warn("asked a second time to stop; killing what still runs")
 			h.supervisor.KillAll()
 		case <-reloads:
-			go h.reloadBySignal(ctx)
+			if !h.asked.Swap(true) { // one that will read the settings does for all
+				go h.reloadBySignal(ctx)
+			}
 		case path := <-h.upgrades:
 			if err := h.become(ctx, path, reloads); err != nil {
 				h.o.Log.Error("upgrade failed; everything goes on as before", "error", err)
@@ -218,7 +223,11 @@ func (h *Host) reloadBySignal(ctx context.Context) {
 	defer cancel()
 	notify(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 	defer notify(daemon.SdNotifyReady)
+	h.renewSocket()
 	if err := h.supervisor.Reload(ctx, ""); err != nil {
+		if ctx.Err() != nil {
+			h.asked.Store(false) // it may have had no turn
+		}
 		h.o.Log.Error("reload failed", "error", err)
 		return
 	}
@@ -259,6 +268,7 @@ func (h *Host) look() (*configs.Loaded, *launcher.Plan) {
 // replan reads the settings again. The plan is in force, for what is not a daemon,
 // unless it has errors.
 func (h *Host) replan() (*launcher.Plan, error) {
+	h.asked.Store(false) // before they are read: what is asked from now on may be about others
 	loaded, plan := h.look()
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -91,11 +92,7 @@ func (h *Host) serve() (stop func(), err error) {
 	status := h.page
 	h.mu.Unlock()
 	server.SetPage(status)
-	go func() {
-		if err := server.ServeSocket(h.control); err != nil {
-			h.o.Log.Error("the control socket is not served any more", "error", err)
-		}
-	}()
+	h.serveSocket(server, h.socket())
 	if h.status != nil {
 		go func() {
 			if err := server.ServeTCP(h.status); err != nil {
@@ -110,6 +107,47 @@ func (h *Host) serve() (stop func(), err error) {
 		server.Close(ctx)
 		_ = os.Remove(filepath.Join(settings.RunDir, control.SocketName))
 	}, nil
+}
+
+// serveSocket answers on a control socket until it is closed.
+func (h *Host) serveSocket(server *control.Server, l *net.UnixListener) {
+	go func() {
+		if err := server.ServeSocket(l); err != nil && !errors.Is(err, net.ErrClosed) {
+			h.o.Log.Error("the control socket is not served any more", "error", err)
+		}
+	}()
+}
+
+// socket is the control socket.
+func (h *Host) socket() *net.UnixListener {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.control
+}
+
+// renewSocket opens the control socket anew if somebody has removed its file, without
+// which no command reaches this launcher, and another one could be started beside it.
+func (h *Host) renewSocket() {
+	runDir := h.settings().RunDir
+	if _, err := os.Lstat(filepath.Join(runDir, control.SocketName)); !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	err := os.MkdirAll(runDir, 0o755) // daemons walk through it
+	var l *net.UnixListener
+	if err == nil {
+		l, err = control.Listen(runDir)
+	}
+	if err != nil {
+		h.o.Log.Error("the control socket was removed; no command reaches this launcher", "error", err)
+		return
+	}
+	h.o.Log.Warn("the control socket was removed; it is there again", "run_dir", runDir)
+	h.mu.Lock()
+	old, server := h.control, h.server
+	h.control = l
+	h.mu.Unlock()
+	h.serveSocket(server, l)
+	_ = old.Close()
 }
 
 func tokenFile(s *configs.Settings) string { return filepath.Join(s.StateDir, control.TokenName) }

@@ -86,6 +86,12 @@ func (p *Process) Pid() int { return p.pid }
 // still run.
 func (p *Process) Exited() <-chan Exit { return p.exit }
 
+// Paused tells whether the main process has been stopped by a signal, such as SIGSTOP.
+func (p *Process) Paused() bool {
+	e, ok := readEntry(p.pid)
+	return ok && e.paused
+}
+
 // Signal sends a signal to the main process. The error is os.ErrProcessDone if it has
 // ended.
 func (p *Process) Signal(signal syscall.Signal) error {

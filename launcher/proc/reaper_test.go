@@ -195,6 +195,9 @@ func TestStatIsReadWhateverTheName(t *testing.T) {
 	if got, ok := parseStat(7, []byte(line)); !ok || got != want {
 		t.Errorf("%+v, %v, want %+v", got, ok, want)
 	}
+	if got, ok := parseStat(7, []byte(strings.Replace(line, " S ", " T ", 1))); !ok || !got.paused || got.zombie {
+		t.Errorf("one that is stopped is %+v", got)
+	}
 	if got, ok := parseStat(7, []byte(strings.Replace(line, " S ", " Z ", 1))); !ok || !got.zombie {
 		t.Errorf("%+v, %v, want a zombie", got, ok)
 	}

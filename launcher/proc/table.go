@@ -13,6 +13,7 @@ import (
 type entry struct {
 	pid, parent, group, session int
 	zombie                      bool
+	paused                      bool   // stopped by a signal
 	started                     uint64 // clock ticks after boot: tells it from another with its pid
 }
 
@@ -61,7 +62,7 @@ func parseStat(pid int, stat []byte) (entry, bool) {
 	if len(fields) <= started {
 		return entry{}, false
 	}
-	e := entry{pid: pid, zombie: fields[state] == "Z" || fields[state] == "X"}
+	e := entry{pid: pid, zombie: fields[state] == "Z" || fields[state] == "X", paused: fields[state] == "T"}
 	var errs [4]error
 	e.parent, errs[0] = strconv.Atoi(fields[parent])
 	e.group, errs[1] = strconv.Atoi(fields[group])

@@ -47,12 +47,27 @@ type fakeProcess struct {
 	gone     chan struct{}
 	notified chan struct{}
 	over     bool
+	paused   bool
+	lingers  bool // something of it does not go before it is told to
 }
 
 func (p *fakeProcess) Pid() int                  { return p.pid }
 func (p *fakeProcess) Exited() <-chan proc.Exit  { return p.exited }
 func (p *fakeProcess) Gone() <-chan struct{}     { return p.gone }
 func (p *fakeProcess) Notified() <-chan struct{} { return p.notified }
+
+func (p *fakeProcess) Paused() bool {
+	p.rig.mu.Lock()
+	defer p.rig.mu.Unlock()
+	return p.paused
+}
+
+// pause stops the process, or lets it go on.
+func (p *fakeProcess) pause(paused bool) {
+	p.rig.mu.Lock()
+	defer p.rig.mu.Unlock()
+	p.paused = paused
+}
 
 func (p *fakeProcess) Signal(sig syscall.Signal) error {
 	p.rig.log("%s gets signal %d", p.daemon, sig)
@@ -71,11 +86,22 @@ func (p *fakeProcess) KillAll() {
 func (p *fakeProcess) exit(e proc.Exit) {
 	p.rig.mu.Lock()
 	defer p.rig.mu.Unlock()
-	if p.over {
+	if p.over || p.lingers {
 		return
 	}
 	p.over = true
 	p.exited <- e
+	p.leave()
+}
+
+// goes ends what lingers.
+func (p *fakeProcess) goes() {
+	p.rig.mu.Lock()
+	defer p.rig.mu.Unlock()
+	p.leave()
+}
+
+func (p *fakeProcess) leave() {
 	close(p.gone)
 	list := p.rig.running[p.daemon]
 	for i, other := range list {

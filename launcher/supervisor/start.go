@@ -56,7 +56,13 @@ func (s *Supervisor) exited(d *daemon, r *run, e proc.Exit) {
 	switch {
 	case d.plan.TasksOutlive:
 		s.gone(d, r)
-	case !r.stopped: // one that was asked has its grace for the rest of it
+	case r.stopped: // one that was asked has its grace for the rest of it
+	case d.run == r && d.plan.Overlaps && s.opts.Runner.CanOverlap(d.plan):
+		// What it left is in nobody's way, and to find it takes a while.
+		d.leaving, d.run = append(d.leaving, r), nil
+		s.help(r.process.KillAll)
+		s.ended(d, r)
+	default:
 		r.process.KillAll()
 	}
 }
@@ -73,6 +79,11 @@ func (s *Supervisor) gone(d *daemon, r *run) {
 		s.stopped(d)
 		return
 	}
+	s.ended(d, r)
+}
+
+// ended decides how a daemon goes on whose process has ended on its own.
+func (s *Supervisor) ended(d *daemon, r *run) {
 	e := restart.Exit{Code: r.exit.Code, Signal: r.exit.Signal, Ran: time.Since(r.started)}
 	if !r.readyAt.IsZero() {
 		e.WasReady, e.Ran = true, time.Since(r.readyAt)

@@ -32,7 +32,7 @@ func (s *Supervisor) stop(d *daemon) {
 
 // retire ends a process whose successor has taken over.
 func (s *Supervisor) retire(d *daemon, r *run) {
-	if !r.stopped {
+	if !r.stopped && r.exit == nil {
 		r.grace = s.end(d, r)
 	}
 }

@@ -34,6 +34,9 @@ type Process interface {
 	Gone() <-chan struct{}
 	// Notified is closed when the daemon has said that it is ready (sd_notify).
 	Notified() <-chan struct{}
+	// Paused tells whether the process has been stopped by a signal, such as SIGSTOP:
+	// it does nothing then, and what it has opened is still there.
+	Paused() bool
 	Signal(syscall.Signal) error
 	// KillAll ends everything that belongs to the daemon at once.
 	KillAll()

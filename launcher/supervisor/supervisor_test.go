@@ -185,6 +185,64 @@ func TestUnhealthyIsShownAndHeals(t *testing.T) {
 	})
 }
 
+// TestAPausedProcessIsUnhealthy is SIGSTOP, for every way to be asked: what says itself
+// that it is ready cannot say that it is not.
+func TestAPausedProcessIsUnhealthy(t *testing.T) {
+	running := launcher.Daemon{Name: "registrator", Probe: launcher.Probe{Kind: launcher.ProbeRunning}}
+	bubble(t, daemons(consul, dns, running), nil, func(r *rig) {
+		close(r.process("dns").notified)
+		r.pass(time.Minute)
+		for _, name := range []string{"consul", "dns", "registrator"} {
+			r.want(name, launcher.StateReady)
+			r.process(name).pause(true)
+			r.pass(unhealthyAfter * liveProbe)
+			if s := r.want(name, launcher.StateUnhealthy); !strings.Contains(s.Reason, "kill -CONT") {
+				t.Errorf("reason %q", s.Reason)
+			}
+			r.process(name).pause(false)
+			r.pass(liveProbe)
+			r.want(name, launcher.StateReady)
+		}
+	})
+}
+
+// TestTheDNSServerDoesNotWaitForWhatItLeft: its sockets are held, so that nothing of its
+// last life is in the way of the next.
+func TestTheDNSServerDoesNotWaitForWhatItLeft(t *testing.T) {
+	bubble(t, daemons(dns), nil, func(r *rig) {
+		first := r.process("dns")
+		close(first.notified)
+		r.settled()
+		r.forgetEvents()
+		first.lingers = true
+		first.exited <- proc.Exit{Signal: syscall.SIGKILL} // but something of it stays
+		r.settled()
+		second := r.process("dns")
+		if second == first {
+			t.Fatalf("nothing was started; events: %q", r.took())
+		}
+		if got := r.took(); !slices.Contains(got, "dns is killed") {
+			t.Errorf("what is left was not killed: %q", got)
+		}
+		close(second.notified)
+		r.settled()
+		if s := r.want("dns", launcher.StateReady); s.Pid != second.pid || s.Restarts != 1 || s.LastExit == "" {
+			t.Errorf("status %+v", s)
+		}
+		if got := r.took(); slices.Contains(got, "dns gets signal 15") {
+			t.Errorf("what has ended was asked to end: %q", got)
+		}
+		r.cancel() // the end waits for it
+		r.settled()
+		select {
+		case <-r.ended:
+			t.Error("something is left")
+		default:
+		}
+		first.goes()
+	})
+}
+
 func TestEverythingStopsInOrder(t *testing.T) {
 	bubble(t, daemons(consul, template, haproxy, dns), nil, func(r *rig) {
 		r.pass(time.Second)

@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"panteras/launcher"
@@ -38,15 +39,34 @@ func (s *Supervisor) watch(d *daemon, r *run) {
 		s.help(func() {
 			select {
 			case <-r.process.Notified():
-				s.post(func() { s.ready(d, r) })
+				s.ask(d, r)
 			case <-r.ended:
 			}
 		})
 	case launcher.ProbeRunning:
 		s.ready(d, r)
+		s.help(func() { s.ask(d, r) })
 	default:
 		s.help(func() { s.ask(d, r) })
 	}
+}
+
+// errPaused is why a process counts as unhealthy that was stopped by a signal.
+var errPaused = errors.New("its process was stopped by a signal (SIGSTOP); `kill -CONT` its pid to let it go on")
+
+// question asks a process. One that says itself that it is ready, or of which nothing is
+// known, can only be looked at.
+func (s *Supervisor) question(ctx context.Context, r *run) error {
+	if r.process.Paused() {
+		return errPaused // its sockets would still take connections
+	}
+	p := *r.probe.Load()
+	if p.Kind == launcher.ProbeNotify || p.Kind == launcher.ProbeRunning {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	return s.opts.Probe(ctx, p)
 }
 
 // ask asks a process whether it is ready, for as long as it runs.
@@ -60,16 +80,11 @@ func (s *Supervisor) ask(d *daemon, r *run) {
 		case <-ctx.Done():
 		}
 	})
-	question := func() error {
-		ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-		defer cancel()
-		return s.opts.Probe(ctx, *r.probe.Load())
-	}
 	pause := firstProbe
 	failed := 0
 	wasReady := !r.readyAt.IsZero() // of a process that was taken over
 	for {
-		err := question()
+		err := s.question(ctx, r)
 		if ctx.Err() != nil {
 			return
 		}

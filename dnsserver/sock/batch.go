@@ -1,0 +1,165 @@
+package sock
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// mmsghdr is what recvmmsg(2) and sendmmsg(2) take for each datagram.
+type mmsghdr struct {
+	hdr unix.Msghdr
+	n   uint32 // bytes received or sent
+}
+
+// skew keeps buffers of a power of two from lying at the same place of every page, where they would push each other out of the processor's cache.
+const skew = 192
+
+// ctrlRoom is more than what comes with a datagram: packet information, and perhaps another message of the socket's owner.
+const ctrlRoom = 64
+
+// Inbox takes several datagrams with one system call (recvmmsg(2)).
+type Inbox struct {
+	hdrs   []mmsghdr
+	iovs   []unix.Iovec
+	names  [][unix.SizeofSockaddrInet6]byte // none: the sender is not asked for
+	ctrls  [][ctrlRoom]byte
+	buf    []byte
+	stride int
+	used   int // of the last Receive
+}
+
+// NewInbox makes room for n datagrams of at most size bytes; longer ones are cut. peers tells whether [Inbox.Peer] will be asked. Memory is only touched
+// as far as datagrams fill it.
+func NewInbox(n, size int, peers bool) *Inbox {
+	in := &Inbox{hdrs: make([]mmsghdr, n), iovs: make([]unix.Iovec, n), stride: size + skew, used: n}
+	in.buf = make([]byte, n*in.stride)
+	if peers {
+		in.names, in.ctrls = make([][unix.SizeofSockaddrInet6]byte, n), make([][ctrlRoom]byte, n)
+	}
+	for i := range in.hdrs {
+		in.iovs[i].Base = &in.buf[i*in.stride]
+		in.iovs[i].SetLen(size)
+		h := &in.hdrs[i].hdr
+		h.Iov = &in.iovs[i]
+		h.SetIovlen(1)
+		if peers {
+			h.Name, h.Control = &in.names[i][0], &in.ctrls[i][0]
+		}
+	}
+	return in
+}
+
+// Receive takes what has arrived at a non-blocking socket, as much as there is room for, and returns how many datagrams that are. What was received
+// before is gone. EAGAIN means that there is none.
+func (in *Inbox) Receive(fd int) (int, unix.Errno) {
+	if in.names != nil { // the kernel wrote how much it used
+		for i := range in.used {
+			h := &in.hdrs[i].hdr
+			h.Namelen = unix.SizeofSockaddrInet6
+			h.SetControllen(ctrlRoom)
+		}
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&in.hdrs[0])), uintptr(len(in.hdrs)), 0, 0, 0)
+	if errno != 0 {
+		in.used = 0
+		return 0, errno
+	}
+	in.used = int(n)
+	return in.used, 0
+}
+
+// Len is how many datagrams there is room for: if Receive returned fewer, the socket was empty.
+func (in *Inbox) Len() int { return len(in.hdrs) }
+
+// Datagram is the i-th of those received last. There is room behind it for what may be appended.
+func (in *Inbox) Datagram(i int) []byte {
+	from := i * in.stride
+	n := int(in.hdrs[i].n)
+	return in.buf[from : from+n : from+in.stride]
+}
+
+// Peer says who sent the i-th of those received last.
+func (in *Inbox) Peer(i int, to *Peer) {
+	h := &in.hdrs[i].hdr
+	to.name, to.nameLen, to.ctrlLen = in.names[i], uint8(h.Namelen), 0
+	if n := int(h.Controllen); n > 0 {
+		to.keepLocal(in.ctrls[i][:n])
+	}
+}
+
+// Outbox collects datagrams that leave from one socket, to send them with one system call (sendmmsg(2)).
+type Outbox struct {
+	hdrs   []mmsghdr
+	iovs   []unix.Iovec
+	peers  []Peer
+	buf    []byte
+	fd     int
+	n, end int
+}
+
+// NewOutbox makes an empty one, with room for n datagrams that together are at most size bytes long.
+func NewOutbox(n, size int) *Outbox {
+	o := &Outbox{hdrs: make([]mmsghdr, n), iovs: make([]unix.Iovec, n), peers: make([]Peer, n), buf: make([]byte, size)}
+	for i := range o.hdrs {
+		h := &o.hdrs[i].hdr
+		h.Iov = &o.iovs[i]
+		h.SetIovlen(1)
+	}
+	return o
+}
+
+// Len is how many datagrams are in it.
+func (o *Outbox) Len() int { return o.n }
+
+// Add takes a copy of a datagram to a peer, which is to leave from the address that the peer wrote to, or, without a peer, to where the socket is connected.
+// It returns false if there is no room, or if it holds datagrams of another socket.
+func (o *Outbox) Add(fd int, m []byte, to *Peer) bool {
+	if o.n == len(o.hdrs) || o.end+len(m) > len(o.buf) || o.n > 0 && fd != o.fd {
+		return false
+	}
+	o.fd = fd
+	h := &o.hdrs[o.n].hdr
+	h.Name, h.Namelen, h.Control = nil, 0, nil
+	h.SetControllen(0)
+	if to != nil {
+		p := &o.peers[o.n]
+		*p = *to
+		h.Name, h.Namelen = &p.name[0], uint32(p.nameLen)
+		if p.ctrlLen > 0 {
+			h.Control = &p.ctrl[0]
+			h.SetControllen(int(p.ctrlLen+7) &^ 7)
+		}
+	}
+	o.iovs[o.n].Base = &o.buf[o.end]
+	o.iovs[o.n].SetLen(copy(o.buf[o.end:], m))
+	o.end += len(m)
+	o.n++
+	return true
+}
+
+// Send sends what is in it from the i-th datagram on, and returns how many have left. An error is that of the i-th, and the socket's, and then none has.
+func (o *Outbox) Send(i int) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(o.fd), uintptr(unsafe.Pointer(&o.hdrs[i])), uintptr(o.n-i), unix.MSG_NOSIGNAL, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
+// Clear empties it.
+func (o *Outbox) Clear() { o.n, o.end = 0, 0 }
+
+// Flush sends what is in it and empties it. It returns how many datagrams could not be sent; they are lost, as on any network.
+func (o *Outbox) Flush() (failed int) {
+	for i := 0; i < o.n; {
+		n, errno := o.Send(i)
+		if errno != 0 {
+			failed++
+			n = 1
+		}
+		i += n
+	}
+	o.Clear()
+	return failed
+}
