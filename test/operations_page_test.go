@@ -41,7 +41,7 @@ func testCommandsOfThePage(t *testing.T, l *logbook) {
 	l.nobodyNotices(t, "another gossip key", func() { o.rotateGossipKey(t, page) })
 	// The restart of the gateway's Consul is what is noticed.
 	n := l.write(t, "`panteras reload` with it on five hosts", func() { o.reloadWithGossipKey(t) })
-	atMost(t, "reload", n["page"], slow)
+	atMost(t, "reload", n["page"], gatewayBack)
 
 	// Keys of the tunnel: the old file ends, the new one works.
 	file := "laptop.conf"
@@ -119,7 +119,11 @@ func (o *operated) reloadWithGossipKey(t *testing.T) {
 	for _, n := range o.nodes {
 		put(t, n.path("restricted", "common"), strings.ReplaceAll(common, old, key))
 		n.shell(t, "panteras reload")
-		o.started(t, n)
+		o.whole(t)
+		lab.Eventually(t, readyTime, "both instances to pass", func() bool {
+			passing := ""
+			n.at.do(t, func() { passing = httpGet(n.ip+":8500", "/v1/health/service/python?passing&consistent") })
+			return strings.Count(passing, `"Service":"python"`) == 2
+		})
 	}
-	o.whole(t)
 }
