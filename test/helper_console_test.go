@@ -59,9 +59,8 @@ type console struct {
 	n     int
 }
 
-// newConsole starts a shell in the folder of this module. What is started in it ends
-// with the test.
-func newConsole(t testing.TB, env []string) *console {
+// newConsole starts a shell in a folder. What is started in it ends with the test.
+func newConsole(t testing.TB, folder string, env []string) *console {
 	t.Helper()
 	input, write, err := os.Pipe()
 	if err != nil {
@@ -74,7 +73,7 @@ func newConsole(t testing.TB, env []string) *console {
 	c := &console{t: t, input: write, lines: make(chan string)}
 	// All that it starts is in one process group, the number of which is its own.
 	cmd := exec.Command("setsid", "bash", "-c", "exec bash --norc 1>&3 3>&-")
-	cmd.Stdin, cmd.ExtraFiles, cmd.Env, cmd.Dir = input, []*os.File{output}, env, lab.Root(t)
+	cmd.Stdin, cmd.ExtraFiles, cmd.Env, cmd.Dir = input, []*os.File{output}, env, folder
 	p := lab.Start(t, cmd)
 	_, _ = input.Close(), output.Close()
 	go func() {

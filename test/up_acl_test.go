@@ -124,7 +124,7 @@ func TestUpWithACLsAndTLS(t *testing.T) {
 	}
 }
 
-func jsonOf(t *testing.T, value any) string {
+func jsonOf(t testing.TB, value any) string {
 	t.Helper()
 	text, err := json.Marshal(value)
 	if err != nil {

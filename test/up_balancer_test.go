@@ -176,6 +176,9 @@ func TestUpBalances(t *testing.T) {
 	if output, code := h.run(t, "haproxy", "apply", broken); code == 0 || !strings.Contains(output, "not whole") {
 		t.Errorf("a broken snapshot: exit code %d, %s", code, output)
 	}
+	if output := h.must(t, "haproxy", "apply", "--lenient", broken); !strings.Contains(output, "the snapshot has no effect") { // as consul-template does, which would end
+		t.Errorf("a broken snapshot, leniently: %s", output)
+	}
 	if text := h.must(t, "status"); !strings.Contains(text, "the last snapshot was refused") {
 		t.Errorf("the status does not tell of the broken snapshot: %s", text)
 	}

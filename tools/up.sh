@@ -42,8 +42,8 @@ setting() {
 	[[ $value == - ]] || echo "$value"
 }
 
-# state NAME prints what has become of a daemon.
-state() { bin/panteras status 2>/dev/null | awk -v name="$1" '$1 == name { print $2 }'; }
+# state NAME prints what has become of a daemon; nothing while panteras does not answer.
+state() { { bin/panteras status 2>/dev/null || true; } | awk -v name="$1" '$1 == name { print $2 }'; }
 
 # may_bind_53 says whether port 53 can be bound with the rights we have: root's
 # own, capabilities that panteras would inherit or has on its file, or none needed.

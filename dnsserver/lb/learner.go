@@ -3,7 +3,10 @@ package lb
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,12 +17,12 @@ import (
 const (
 	// waiting is how long a query waits for a change; Consul adds a sixteenth.
 	waiting = 10 * time.Second
-	// turns is how many services are waited for at once. Consul's agent takes 200
+	// turns is how many nodes are waited for at once. Consul's agent takes 200
 	// connections of a host unless told otherwise, and others need some. Beyond this
-	// many, services take turns of turnTime.
+	// many, nodes take turns of turnTime.
 	turns    = 100
 	turnTime = time.Second
-	// looks is how many services are looked at for the first time at once.
+	// looks is how many nodes are looked at for the first time at once.
 	looks = 16
 	// pause is the least time between two queries for the same thing.
 	pause = 200 * time.Millisecond
@@ -31,15 +34,17 @@ const (
 	answerTime = 10 * time.Second
 )
 
-// Learner follows Consul. While Consul does not answer, what it said last stays.
+// Learner follows Consul: the instances of each node, and the checks that fail, of all
+// nodes at once. So what it waits for grows with nodes, of which there are far fewer than
+// services. While Consul does not answer, what it said last stays.
 type Learner struct {
 	// Dial makes a client of Consul's API. It is called again after a query that failed,
 	// so that it may read a token that was changed; never twice at once.
 	Dial func() (*consul.Client, error)
 	// Explain says for an operator what an error of a query means.
 	Explain func(error) error
-	// Previous is a view to start from: what it says of a service holds until Consul
-	// was asked about it.
+	// Previous is a view to start from: its services hold until Consul was asked about
+	// all nodes.
 	Previous *View
 	// Publish takes over a view, from Run's goroutine.
 	Publish func(*View)
@@ -57,17 +62,28 @@ type Learner struct {
 
 // state is what the learner's goroutine knows; nobody else touches it.
 type state struct {
-	services    map[string]*service // nil: Consul was not asked yet
-	datacenters []string            // nil: likewise
+	nodes       map[string]*node // nil: Consul was not asked yet
+	failing     failures         // nil: likewise
+	datacenters []string         // nil: likewise
 	balancers   []netip.Addr
 	asked       bool // for balancers
 }
 
-// service is one that HAProxy would serve if it were well.
-type service struct {
-	known, well bool
-	stop        context.CancelFunc
+// node is a host in Consul's catalogue.
+type node struct {
+	known bool
+	// services are the names of instances that HAProxy would serve if they were well, by
+	// their IDs.
+	services map[string]string
+	stop     context.CancelFunc
 }
+
+// failures are the checks that do not pass.
+type failures map[failure]bool
+
+// failure is a node, in lower case, of which a check does not pass, and the ID of the
+// instance that it checks; "" is the node itself.
+type failure struct{ node, instance string }
 
 // Up tells whether Consul answers.
 func (l *Learner) Up() bool { return !l.lost.Load() }
@@ -82,6 +98,7 @@ func (l *Learner) Run(ctx context.Context, settled func()) {
 	l.changes = make(chan func(*state))
 	l.look, l.turn = make(chan struct{}, looks), make(chan struct{}, turns)
 	l.all.Go(func() { l.follow(ctx, l.catalogue(ctx), false) })
+	l.all.Go(func() { l.follow(ctx, askChecks, false) })
 	l.all.Go(func() { l.follow(ctx, askBalancers, false) })
 	l.all.Go(func() { l.followCentres(ctx) })
 
@@ -121,16 +138,24 @@ func (l *Learner) Run(ctx context.Context, settled func()) {
 
 // view is what is known; nil if that is too little, whole if nothing is awaited.
 func (s *state) view(previous *View) (v *View, whole bool) {
-	if s.services == nil || s.datacenters == nil || !s.asked {
+	if s.nodes == nil || s.failing == nil || s.datacenters == nil || !s.asked {
 		return nil, false
 	}
 	var balanced []string
 	whole = true
-	for name, one := range s.services {
+	for name, one := range s.nodes {
 		whole = whole && one.known
-		if one.well || !one.known && previous.Balances([]byte(key(name))) {
-			balanced = append(balanced, name)
+		if s.failing[failure{name, ""}] {
+			continue
 		}
+		for id, service := range one.services {
+			if !s.failing[failure{name, id}] {
+				balanced = append(balanced, service)
+			}
+		}
+	}
+	if !whole && previous != nil {
+		balanced = slices.AppendSeq(balanced, maps.Keys(previous.services))
 	}
 	return NewView(balanced, s.datacenters, s.balancers...), whole
 }
@@ -235,45 +260,69 @@ func (l *Learner) send(ctx context.Context, change func(*state)) {
 	}
 }
 
-// catalogue asks for all services, and follows those that HAProxy may serve.
+// catalogue asks for all nodes, and follows each.
 func (l *Learner) catalogue(ctx context.Context) query {
 	return func(c *consul.Client, o *consul.QueryOptions) (*consul.QueryMeta, func(*state), error) {
-		all, meta, err := c.Catalog().Services(o)
+		all, meta, err := c.Catalog().Nodes(o)
 		return meta, func(s *state) {
 			if l.lost.CompareAndSwap(true, false) {
 				l.Log.Info("Consul tells again which services HAProxy serves")
 			}
-			if s.services == nil {
-				s.services = map[string]*service{}
+			nodes := make(map[string]*node, len(all))
+			for _, n := range all {
+				name := strings.ToLower(n.Node)
+				if nodes[name] = s.nodes[name]; nodes[name] == nil {
+					nodes[name] = l.watch(ctx, n.Node)
+				}
 			}
-			for name, one := range s.services {
-				if !Tagged(all[name]) {
+			for name, one := range s.nodes {
+				if nodes[name] == nil {
 					one.stop()
-					delete(s.services, name)
 				}
 			}
-			for name, tags := range all {
-				if s.services[name] == nil && Tagged(tags) && key(name) != "" {
-					s.services[name] = l.watch(ctx, name)
-				}
-			}
-			l.crowded.Store(len(s.services) > turns)
+			s.nodes = nodes
+			l.crowded.Store(len(nodes) > turns)
 		}, err
 	}
 }
 
-// watch follows the instances of a service.
-func (l *Learner) watch(ctx context.Context, name string) *service {
+// watch follows the instances of a node.
+func (l *Learner) watch(ctx context.Context, name string) *node {
 	ctx, stop := context.WithCancel(ctx)
-	one := &service{stop: stop}
+	one := &node{stop: stop}
 	l.all.Go(func() {
 		l.follow(ctx, func(c *consul.Client, o *consul.QueryOptions) (*consul.QueryMeta, func(*state), error) {
-			o.Filter = `"haproxy" in Service.Tags or "webapp" in Service.Tags`
-			instances, meta, err := c.Health().Service(name, "", true, o)
-			return meta, func(*state) { one.known, one.well = true, len(instances) > 0 }, err
+			o.Filter = `"haproxy" in Tags or "webapp" in Tags`
+			list, meta, err := c.Catalog().NodeServiceList(name, o)
+			return meta, func(*state) { one.known, one.services = true, served(list) }, err
 		}, true)
 	})
 	return one
+}
+
+// served are the instances of a list, the names of their services by their IDs.
+func served(list *consul.CatalogNodeServiceList) map[string]string {
+	if list == nil { // the node has left
+		return nil
+	}
+	services := make(map[string]string, len(list.Services))
+	for _, i := range list.Services {
+		services[i.ID] = i.Service
+	}
+	return services
+}
+
+// askChecks asks for all checks that do not pass. One that warns counts as one that
+// fails, as it does for HAProxy.
+func askChecks(c *consul.Client, o *consul.QueryOptions) (*consul.QueryMeta, func(*state), error) {
+	o.Filter = `Status != "passing"`
+	checks, meta, err := c.Health().State(consul.HealthAny, o)
+	return meta, func(s *state) {
+		s.failing = make(failures, len(checks))
+		for _, check := range checks {
+			s.failing[failure{strings.ToLower(check.Node), check.ServiceID}] = true
+		}
+	}, err
 }
 
 func askBalancers(c *consul.Client, o *consul.QueryOptions) (*consul.QueryMeta, func(*state), error) {

@@ -160,44 +160,125 @@ func TestToken(t *testing.T) {
 	s.says(t, "[web] [10.2.0.1]")
 }
 
-// TestManyServices are waited for in turns, and none is forgotten.
+// TestManyServices: a change of one among 2,000 services counts as soon as one among two,
+// whether a check fails or an instance comes or leaves.
 func TestManyServices(t *testing.T) {
 	t.Parallel()
 	c := lab.Consul(t, lab.ConsulOptions{})
-	const n = turns + 50
-	var all []lab.Service
-	for i := range n {
-		all = append(all, lab.Service{Name: fmt.Sprint("web-", i), Port: 1000 + i, Tags: []string{"haproxy"}})
-	}
+	const n, nodes = 2000, 20
+	all := crowd(n, nodes)
 	c.Register(t, all...)
 	s := learnFrom(t, nil, func() (*consul.Client, error) { return c.API, nil })
 	s.settle(t)
-	lab.Eventually(t, patience, "all are known", func() bool { return s.view.Load().Services() == n })
+	s.counts(t, n)
+	// The deadline is a tenth of what turns among 2,000 services took.
+	const soon = 3 * time.Second
+	for i := range 5 {
+		one := &all[i*n/5+i]
+		one.Status = consul.HealthCritical
+		c.Register(t, *one)
+		s.balances(t, soon, one.Name, false)
+		one.Status = consul.HealthPassing
+		c.Register(t, *one)
+		s.balances(t, soon, one.Name, true)
+		c.Deregister(t, *one)
+		s.balances(t, soon, one.Name, false)
+		c.Register(t, *one)
+		s.balances(t, soon, one.Name, true)
+	}
+	s.counts(t, n)
+	fails := lab.Service{Name: "new", Node: "node-3", NodeIP: "10.1.0.3", Tags: []string{"haproxy"}}
+	c.Register(t, fails)
+	s.balances(t, soon, "new", true)
+	// Not serfHealth: Consul removes a node that has it without being a member.
+	_, err := c.API.Catalog().Register(&consul.CatalogRegistration{
+		Node: "node-3", SkipNodeUpdate: true, Check: &consul.AgentCheck{Node: "node-3", CheckID: "disk", Name: "disk", Status: consul.HealthCritical},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.counts(t, n-n/nodes) // with a node fails all that is on it
+}
+
+// TestManyNodes are waited for in turns, and none is forgotten.
+func TestManyNodes(t *testing.T) {
+	t.Parallel()
+	c := lab.Consul(t, lab.ConsulOptions{})
+	const n = turns + 50
+	all := crowd(n, n)
+	c.Register(t, all...)
+	s := learnFrom(t, nil, func() (*consul.Client, error) { return c.API, nil })
+	s.settle(t)
+	s.counts(t, n)
 	for i := range all {
 		if i%10 == 0 {
 			all[i].Status = consul.HealthCritical
 		}
 	}
 	c.Register(t, all...)
-	lab.Eventually(t, patience, "those that fail are left out", func() bool { return s.view.Load().Services() == n-n/10 })
+	s.counts(t, n-n/10)
 	for i := range all {
 		if v := s.view.Load(); v.Balances([]byte(all[i].Name)) == (all[i].Status == consul.HealthCritical) {
 			t.Errorf("%s, which is %q, is wrong", all[i].Name, all[i].Status)
 		}
 	}
+	for i := range all {
+		if i%10 == 1 {
+			c.Deregister(t, all[i])
+		}
+	}
+	s.counts(t, n-n/10-n/10)
+	if _, err := c.API.Catalog().Deregister(&consul.CatalogDeregistration{Node: all[2].Node}, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.balances(t, patience, all[2].Name, false)
+}
+
+// crowd are n services with one instance each, spread evenly over nodes.
+func crowd(n, nodes int) []lab.Service {
+	all := lab.Instances("web", n, nodes, "haproxy")
+	for i := range all {
+		all[i].Name = all[i].ID
+	}
+	return all
+}
+
+// counts waits until n services are balanced.
+func (s *school) counts(t *testing.T, n int) {
+	t.Helper()
+	lab.Eventually(t, patience, fmt.Sprint(n, " services are balanced"), func() bool { return s.view.Load().Services() == n })
+}
+
+// balances waits until a service is balanced, or is not.
+func (s *school) balances(t *testing.T, within time.Duration, name string, want bool) {
+	t.Helper()
+	began := time.Now()
+	lab.Eventually(t, within, fmt.Sprint(name, " is balanced: ", want), func() bool { return s.view.Load().Balances([]byte(name)) == want })
+	t.Logf("%v until it is %v that %s is balanced", time.Since(began).Round(time.Millisecond), want, name)
 }
 
 // TestStartsFromThePreviousView: a reload makes no gap.
 func TestStartsFromThePreviousView(t *testing.T) {
 	t.Parallel()
-	s := state{services: map[string]*service{"Web": {}, "new": {}, "gone": {known: true}}, datacenters: []string{"dc1"}, asked: true}
-	v, whole := s.view(NewView([]string{"web", "gone", "left"}, nil))
-	if text(v) != "[web] []" || whole {
+	known := &node{known: true, services: map[string]string{"1": "Web", "2": "fails"}}
+	s := state{nodes: map[string]*node{"a": known, "b": {}}, failing: failures{{"a", "2"}: true}, datacenters: []string{"dc1"}, asked: true}
+	previous := NewView([]string{"old"}, nil)
+	if v, whole := s.view(previous); text(v) != "[old web] []" || whole {
 		t.Errorf("%s, whole %v", text(v), whole)
 	}
-	s.asked = false
-	if v, _ := s.view(nil); v != nil {
-		t.Error("a view without HAProxies that were not asked for")
+	s.nodes["b"].known = true
+	if v, whole := s.view(previous); text(v) != "[web] []" || !whole {
+		t.Errorf("%s, whole %v", text(v), whole)
+	}
+	for name, unasked := range map[string]state{
+		"nodes":        {failing: s.failing, datacenters: s.datacenters, asked: true},
+		"checks":       {nodes: s.nodes, datacenters: s.datacenters, asked: true},
+		"data centres": {nodes: s.nodes, failing: s.failing, asked: true},
+		"HAProxies":    {nodes: s.nodes, failing: s.failing, datacenters: s.datacenters},
+	} {
+		if v, _ := unasked.view(previous); v != nil {
+			t.Errorf("a view without %s that were not asked for", name)
+		}
 	}
 }
 

@@ -79,7 +79,7 @@ func (b *Balancer) Apply(ctx context.Context, text []byte) (*Result, error) {
 		if previous != nil {
 			refused.Backends, refused.Findings, refused.Reloaded = previous.Backends, previous.Findings, previous.Reloaded
 		}
-		if writeErr := writeJSON(filepath.Join(b.RunDir, ReportFile), refused); writeErr != nil {
+		if writeErr := b.writeRefusal(refused); writeErr != nil {
 			b.Log.Error("cannot write the report", "error", writeErr)
 		}
 		return nil, err
@@ -111,7 +111,7 @@ func (b *Balancer) apply(ctx context.Context, text []byte, previous *haproxy.Rep
 	if shape, ok := shapes[running]; ok {
 		known[running] = shape
 	}
-	if err := writeJSON(filepath.Join(b.StateDir, shapesFile), known); err != nil {
+	if err := b.writeShapes(known); err != nil {
 		return nil, err
 	}
 	if changed {
@@ -138,10 +138,8 @@ func (b *Balancer) apply(ctx context.Context, text []byte, previous *haproxy.Rep
 	case previous != nil:
 		config.Report.Reloaded = previous.Reloaded
 	}
-	for _, dir := range []string{b.StateDir, b.RunDir} {
-		if err := writeJSON(filepath.Join(dir, ReportFile), config.Report); err != nil {
-			return nil, err
-		}
+	if err := b.writeReport(config.Report); err != nil {
+		return nil, err
 	}
 	return result, nil
 }

@@ -45,7 +45,7 @@ func (b *Balancer) stage(ctx context.Context, config *haproxy.Config) error {
 		return err
 	}
 	for name, content := range config.Files {
-		if err := writeFile(filepath.Join(next, name), []byte(content)); err != nil {
+		if err := b.stageFile(name, content); err != nil {
 			return err
 		}
 	}
@@ -58,6 +58,16 @@ func (b *Balancer) stage(ctx context.Context, config *haproxy.Config) error {
 		return fmt.Errorf("HAProxy does not take the configuration in %s, so the last good one stays: %w: %s", next, err, bytes.TrimSpace(output))
 	}
 	return nil
+}
+
+// stageFile writes a file aside, or links the one that is in place where it is the same:
+// each that is written has to reach the disk, and most are pages that never change.
+func (b *Balancer) stageFile(name, content string) error {
+	next, place := filepath.Join(b.StateDir, nextDir, name), filepath.Join(b.StateDir, name)
+	if have, err := os.ReadFile(place); err == nil && string(have) == content && os.Link(place, next) == nil {
+		return nil
+	}
+	return writeFile(next, []byte(content), lasting)
 }
 
 // install moves what was staged into place, haproxy.cfg last: its map files are there
@@ -97,7 +107,7 @@ func (s saved) restore() error {
 	var all []error
 	for path, content := range s {
 		if content != nil {
-			all = append(all, writeFile(path, content))
+			all = append(all, writeFile(path, content, lasting))
 		}
 	}
 	return errors.Join(all...)
@@ -135,23 +145,32 @@ func (b *Balancer) readJSON(path string, value any) bool {
 	return err == nil
 }
 
-func writeJSON(path string, value any) error {
+// durability is whether a file has to be whole after the host lost power. To wait for
+// the disk is most of what a change takes on a host that is busy.
+type durability bool
+
+const (
+	// lasting is what HAProxy, and who holds which route, begin with after a boot.
+	lasting durability = true
+	// fleeting is what tells of a HAProxy that runs.
+	fleeting durability = false
+)
+
+// marshal is a value as our files have it.
+func marshal(value any) ([]byte, error) {
 	text, err := json.MarshalIndent(value, "", " ")
-	if err != nil {
-		return err
-	}
-	return writeFile(path, append(text, '\n'))
+	return append(text, '\n'), err
 }
 
 // writeFile replaces a file as a whole, or not at all.
-func writeFile(path string, content []byte) error {
+func writeFile(path string, content []byte, d durability) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
 	_, err = f.Write(content)
-	if err == nil {
+	if err == nil && d == lasting {
 		err = f.Sync()
 	}
 	if closeErr := f.Close(); err == nil {
@@ -161,6 +180,37 @@ func writeFile(path string, content []byte) error {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// writeReport writes what the next snapshot begins with, and what people read.
+func (b *Balancer) writeReport(r haproxy.Report) error {
+	text, err := marshal(r)
+	if err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(b.StateDir, ReportFile), text, lasting); err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(b.RunDir, ReportFile), text, fleeting)
+}
+
+// writeRefusal tells people why a snapshot has no effect; the next one begins with what
+// the last good one left.
+func (b *Balancer) writeRefusal(r haproxy.Report) error {
+	text, err := marshal(r)
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(b.RunDir, ReportFile), text, fleeting)
+}
+
+// writeShapes writes which shapes a running HAProxy may have.
+func (b *Balancer) writeShapes(known map[string]haproxy.Shape) error {
+	text, err := marshal(known)
+	if err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(b.StateDir, shapesFile), text, fleeting)
 }
 
 func syncDir(path string) error {

@@ -158,8 +158,12 @@ func TestBusyPort(t *testing.T) {
 func TestWeights(t *testing.T) {
 	t.Parallel()
 	r := startedRig(t, web(t, "web", "stable", "haproxy"), web(t, "web", "canary", "haproxy", "weight=1"), web(t, "web", "off", "haproxy", "haproxy_weight=0"))
-	if n := r.count(10100)["canary"]; n < 98 || n > 102 {
+	counts := r.count(10100)
+	if n := counts["canary"]; n < 98 || n > 102 {
 		t.Errorf("the canary got %d of 10,100", n)
+	}
+	if n := counts["off"]; n != 0 {
+		t.Errorf("an instance of weight 0 got %d requests", n)
 	}
 }
 
@@ -317,8 +321,12 @@ func TestRefusedConfigurations(t *testing.T) {
 	} {
 		breakIt()
 		r.Patience = 5 * time.Second
+		r.reloads.Store(0)
 		if _, err := r.Apply(t.Context(), text); err == nil {
 			t.Fatalf("%s: applied", name)
+		}
+		if asked, want := r.reloads.Load(), map[string]int32{"check": 0, "start": 1}[name]; asked != want {
+			t.Errorf("%s: HAProxy was asked to reload %d times, not %d", name, asked, want)
 		}
 		r.Options, r.Patience = options, 0
 		if now, _ := os.ReadFile(filepath.Join(r.StateDir, haproxy.ConfigFile)); string(now) != string(good) {
