@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -33,6 +34,34 @@ var port = codec[uint16]{
 		return uint16(n), nil
 	},
 	format: func(p uint16) string { return strconv.Itoa(int(p)) },
+}
+
+// ports is a list of them.
+var ports = codec[[]uint16]{
+	name: "ports",
+	parse: func(text string) ([]uint16, error) {
+		var list []uint16
+		for _, item := range splitList(text) {
+			p, err := port.parse(item)
+			if err != nil {
+				return nil, errors.New("must list port numbers from 1 to 65535, separated by commas")
+			}
+			if !slices.Contains(list, p) {
+				list = append(list, p)
+			}
+		}
+		if list == nil {
+			return nil, errors.New("must list port numbers, separated by commas")
+		}
+		return list, nil
+	},
+	format: func(list []uint16) string {
+		texts := make([]string, len(list))
+		for i, p := range list {
+			texts[i] = port.format(p)
+		}
+		return strings.Join(texts, ",")
+	},
 }
 
 // number is a whole number of the given unit within bounds.

@@ -25,6 +25,9 @@ type TunnelSettings struct {
 	// TunnelRoutes are the masked networks that peers may reach; empty when the
 	// host's own network is not known.
 	TunnelRoutes []netip.Prefix
+	// TunnelHostPorts are the TCP ports of the gateway host itself that peers may reach;
+	// empty for those that the launcher finds, or none.
+	TunnelHostPorts []uint16
 	// TunnelStore is TunnelStoreConsul or TunnelStoreFile; the one that STATE_DIR
 	// remembers beats a default.
 	TunnelStore string

@@ -23,6 +23,12 @@ func tunnelRows() []Setting {
 			derive: deriveTunnelRoutes,
 		},
 		{
+			Name: "TUNNEL_HOST_PORTS", Default: "`HAPROXY_HTTP_PORT` under the launcher where HAProxy runs, else none",
+			Help:   "The TCP ports of the gateway host itself that peers may reach at its addresses in `TUNNEL_ROUTES`, as far as each may reach such an address: a comma list.",
+			value:  in(func(s *Settings) *[]uint16 { return &s.TunnelHostPorts }, ports),
+			derive: keepZero,
+		},
+		{
 			Name: "TUNNEL_STORE", Default: TunnelStoreConsul,
 			Help:  "Where peers are kept: consul, or file for one file in `STATE_DIR`. The first use is remembered in `STATE_DIR`, and another value is an error until the peers are moved by peer export and peer import.",
 			value: in(func(s *Settings) *string { return &s.TunnelStore }, choice(TunnelStoreConsul, TunnelStoreFile)),

@@ -111,22 +111,24 @@ const (
 	address6 = `^[0-9a-fA-F]{0,4}(:[0-9a-fA-F]{0,4}){2,7}$`
 )
 
-// peersTemplate is what consul-template makes the file of. Without peers it is empty, and
-// hosts find each other by multicast.
+// peersTemplate is what consul-template makes the file of. Before it has, the file is
+// empty, and hosts find each other by multicast. When Consul knows no other host any more,
+// the peer is this host's loopback, which hears nothing: a keepalived that goes back to
+// multicast lets go of the address for seconds.
 func (b *builder) peersTemplate() string {
-	pattern := address4
+	pattern, nobody := address4, "127.0.0.1"
 	if b.KeepalivedVIP.Is6() {
-		pattern = address6
+		pattern, nobody = address6, "::1"
 	}
 	return fmt.Sprintf(`{{ range service "%s|any" }}{{ if and (.Tags | contains "%s") (.Address | regexMatch "%s") (ne .Address "%s") }}`+
 		`{{ scratch.MapSet "peers" .Address .Address }}{{ end }}{{ end -}}
-{{ with scratch.MapValues "peers" -}}
 unicast_src_ip %s
 unicast_peer {
-{{ range . }}    {{ . }}
+{{ with scratch.MapValues "peers" }}{{ range . }}    {{ . }}
+{{ end }}{{ else }}    %s
 {{ end -}}
 }
-{{ end }}`, KeepalivedService, b.KeepalivedVIP, pattern, addrText(b.HostIP), b.IP)
+`, KeepalivedService, b.KeepalivedVIP, pattern, addrText(b.HostIP), b.IP, nobody)
 }
 
 // keepalivedDevice is the interface that holds IP, or else the one with the default

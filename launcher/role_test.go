@@ -92,3 +92,25 @@ func TestWaitsOnlyForWhatRuns(t *testing.T) {
 		}
 	}
 }
+
+// Peers of a gateway that is behind no other HAProxy than its own reach that one.
+func TestPeersReachTheHAProxyOfTheirGateway(t *testing.T) {
+	for _, test := range []struct{ environ, want string }{
+		{"", "TUNNEL_HOST_PORTS=80\n"},
+		{"HAPROXY_HTTP_PORT=8088", "TUNNEL_HOST_PORTS=8088\n"},
+		{"SLAVE=false", ""},
+		{"SLAVE=false EDGE=true", "TUNNEL_HOST_PORTS=80\n"},
+		{"TUNNEL_HOST_PORTS=80,6000", "TUNNEL_HOST_PORTS=80,6000\n"},
+	} {
+		given := fileOf(t, daemonOf(t, goodPlan(t, append(split(test.environ), "TUNNEL_ENDPOINT=vpn.example.com")...), "tunnel"), "/host")
+		var got string
+		for line := range strings.Lines(given) {
+			if strings.HasPrefix(line, "TUNNEL_HOST_PORTS=") {
+				got += line
+			}
+		}
+		if got != test.want {
+			t.Errorf("%q: the gateway finds %q, want %q", test.environ, got, test.want)
+		}
+	}
+}

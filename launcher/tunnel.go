@@ -1,6 +1,7 @@
 package launcher
 
 import (
+	"fmt"
 	"net/netip"
 
 	"panteras/configs"
@@ -9,6 +10,13 @@ import (
 // tunnel is the gateway of this program.
 func tunnel(b *builder) Daemon {
 	metrics, more := b.metrics("tunnel", "TUNNEL_METRICS_LISTEN", b.TunnelMetricsListen)
+	if b.StartConsulTemplate && !b.loaded.Given("TUNNEL_HOST_PORTS") {
+		// Names of services lead peers to this host's HAProxy as well as to others.
+		more = append(more, fmt.Sprintf("TUNNEL_HOST_PORTS=%d\n", b.HAProxyHTTPPort))
+	}
+	if b.KeepalivedVIP.IsValid() {
+		more = append(more, "KEEPALIVED_VIP="+b.KeepalivedVIP.String()+"\n")
+	}
 	d := b.own("tunnel", "gateway", b.Tunnel, []configs.Group{configs.GroupCommon, configs.GroupTunnel}, more...)
 	d.Metrics = metrics
 	d.Run, d.Because = b.StartTunnel, b.because("START_TUNNEL", "TUNNEL_ENDPOINT")

@@ -100,6 +100,43 @@ func TestTunnelLetsThroughWhatIsAllowed(t *testing.T) {
 	}
 }
 
+// The ports of the gateway that are open, as HAProxy's are, are so for those who may reach
+// its address.
+func TestTunnelOpensPortsOfItsHost(t *testing.T) {
+	l := newTunnelLab(t)
+	l.start("--tunnel-host-ports", "80,6000")
+	for _, port := range []string{"80", "81", "6000"} {
+		l.gateway.echo(t, gatewayInner+":"+port)
+	}
+	l.gateway.echo(t, tunnelGateway+":80")
+	refused := func(address string) bool {
+		_, err := l.client.dial(t, "tcp", address, net.Dialer{Timeout: 2 * time.Second})
+		return errors.Is(err, syscall.ECONNREFUSED)
+	}
+	l.add("full", nil).connect(l.client)
+	for _, port := range []string{"80", "6000"} {
+		lab.Eventually(t, patience, "port "+port+" of the gateway to be reached", func() bool { return l.client.reaches(t, gatewayInner+":"+port) })
+	}
+	for address, what := range map[string]string{
+		gatewayInner + ":81":  "a port that is not open",
+		tunnelGateway + ":80": "an address outside TUNNEL_ROUTES",
+	} {
+		if !refused(address) {
+			t.Errorf("%s (%s) is not refused", address, what)
+		}
+	}
+	if _, err := l.store.Update(context.Background(), "full", func(p *tunnel.Peer) error {
+		p.Allow = rules(t, gatewayInner+"/32:tcp/6000")
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	lab.Eventually(t, patience, "port 80 to be refused", func() bool { return refused(gatewayInner + ":80") })
+	if !l.client.reaches(t, gatewayInner+":6000") {
+		t.Error("port 6000 is not reached")
+	}
+}
+
 // Nothing is left of a gateway that has ended, and what it changed is as it was.
 func TestTunnelLeavesNothing(t *testing.T) {
 	l := newTunnelLab(t)

@@ -154,7 +154,7 @@ func TestTunnelTwinsStandInForEachOther(t *testing.T) {
 					"gateway", "--tunnel-endpoint", vip + ":51820", "--ip", w.outer, "--consul-http-addr", consulAt, "--state-dir", state,
 					"--tunnel-routes", "10.210.0.0/24", "--tunnel-metrics-listen", "off",
 				},
-				ReadyLine: tunnelUp, Timeout: startPatience, Env: []string{"HOSTNAME=" + w.name},
+				ReadyLine: tunnelUp, Timeout: startPatience, Env: []string{"HOSTNAME=" + w.name, "KEEPALIVED_VIP=" + vip},
 			})
 		})
 		if i == 0 {

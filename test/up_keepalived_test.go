@@ -111,3 +111,61 @@ func TestUpSharesTheFloatingAddress(t *testing.T) {
 	holder.do(t, func() { holder.must(t, "stop", "keepalived") })
 	lab.Eventually(t, readyTime, "that the other takes it", func() bool { return !holds(holder) && holds(other) })
 }
+
+// TestUpKeepsTheFloatingAddress is a host that holds the address while the only other one
+// goes and comes back: it never lets go.
+func TestUpKeepsTheFloatingAddress(t *testing.T) {
+	t.Parallel()
+	l := newLAN(t, 2)
+	first, second := l.hosts[0], l.hosts[1]
+	first.env = append(first.env, append(only("consul", "consul-template"), "KEEPALIVED_VIP="+vip)...)
+	second.env = append(second.env, append(only("consul", "consul-template"), "MASTER=false", "CONSUL_HOSTS=-join=10.7.0.1", "HOSTNAME=node-2", "KEEPALIVED_VIP="+vip)...)
+	knows := func(peer string) {
+		t.Helper()
+		got := ""
+		lab.Eventually(t, readyTime, "the other to be "+peer, func() bool {
+			text, _ := os.ReadFile(first.path("state", "consul-template", "keepalived-peers.conf"))
+			got = string(text)
+			return got == "unicast_src_ip 10.7.0.1\nunicast_peer {\n    "+peer+"\n}\n"
+		})
+	}
+	first.start(t)
+	first.ready(t, "consul", "consul-template", "haproxy", "keepalived")
+	knows("127.0.0.1")
+	first.do(t, func() {
+		lab.Eventually(t, readyTime, "the floating address", func() bool { return holdsVIP(t, "eth0") })
+	})
+	let := func() int {
+		log, err := os.ReadFile(first.path("log", "keepalived.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Count(string(log), "removing VIPs")
+	}
+	before := let()
+	reloads := func() int {
+		log, _ := os.ReadFile(first.path("log", "keepalived.log"))
+		return strings.Count(string(log), "Reload complete")
+	}
+	read := reloads()
+	second.start(t)
+	second.ready(t, "consul", "consul-template", "haproxy", "keepalived")
+	for i, peer := range []string{"10.7.0.2", "127.0.0.1", "10.7.0.2"} {
+		knows(peer)
+		lab.Eventually(t, readyTime, "keepalived to have read that", func() bool { return reloads() > read+i })
+		switch i {
+		case 0:
+			second.do(t, func() { second.must(t, "stop", "keepalived") })
+		case 1:
+			second.do(t, func() { second.must(t, "start", "keepalived") })
+		}
+	}
+	if after := let(); after != before {
+		t.Errorf("the host has let go of the address %d times", after-before)
+	}
+	second.do(t, func() {
+		if holdsVIP(t, "eth0") {
+			t.Error("the other has taken the address")
+		}
+	})
+}

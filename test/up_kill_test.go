@@ -78,7 +78,7 @@ func stat(pid string) (state, parent string) {
 }
 
 // guardAndLauncher finds the two, by their pids outside of all namespaces.
-func (h *upHost) guardAndLauncher(t *testing.T, network string) (guard, launcher int) {
+func (h *upHost) guardAndLauncher(t testing.TB, network string) (guard, launcher int) {
 	t.Helper()
 	parents := map[string]string{}
 	for _, p := range inNetwork(network) {

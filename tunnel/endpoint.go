@@ -24,6 +24,17 @@ func CheckEndpoint(endpoint string) error {
 	return nil
 }
 
+// EndpointAddr is the address in an endpoint, with or without a port; the zero Addr where
+// that has a name.
+func EndpointAddr(endpoint string) netip.Addr {
+	host, _, err := net.SplitHostPort(endpoint)
+	if err != nil {
+		host = endpoint
+	}
+	addr, _ := netip.ParseAddr(host)
+	return addr.Unmap()
+}
+
 // checkDomain accepts a domain in lower case.
 func checkDomain(domain string) error {
 	if len(domain) > 253 || !domainPattern.MatchString(domain) {

@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	filePerm = 0o600
-	dirPerm  = 0o700
+	filePerm   = 0o600
+	dirPerm    = 0o700
+	parentPerm = 0o755
 )
 
 // Write replaces a file, or makes it, and its folder where it lacks. Whoever
@@ -67,10 +68,19 @@ func ReadSecret(path string) ([]byte, error) {
 	return content, nil
 }
 
+// MakeFolder makes a folder that is nobody else's, where it lacks. Those above it that lack
+// too are open as folders are: daemons of other users have theirs beside this one.
+func MakeFolder(dir string) error {
+	if err := os.MkdirAll(filepath.Dir(dir), parentPerm); err != nil {
+		return err
+	}
+	return os.MkdirAll(dir, dirPerm)
+}
+
 // write puts the content on disk beside the file.
 func write(path string, content []byte) (temp string, err error) {
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, dirPerm); err != nil {
+	if err := MakeFolder(dir); err != nil {
 		return "", err
 	}
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")

@@ -77,3 +77,20 @@ func checkAlone(t *testing.T, path string) {
 		t.Errorf("beside %s lie %v (%v)", path, entries, err)
 	}
 }
+
+// Folders above a secret one are for others as well.
+func TestMakeFolderClosesOnlyTheLast(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state", "tunnel")
+	if err := Write(filepath.Join(dir, "key"), nil); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]os.FileMode{dir: 0o700, filepath.Dir(dir): 0o755} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != want {
+			t.Errorf("%s has the mode %04o, want %04o", path, got, want)
+		}
+	}
+}

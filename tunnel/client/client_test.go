@@ -123,6 +123,24 @@ func TestWhatDiffersBetweenPeers(t *testing.T) {
 	}
 }
 
+// A floating address of the platform's own network is dialled past the tunnel.
+func TestEndpointIsNotSentThroughTheTunnel(t *testing.T) {
+	gateway := testGateway(t)
+	gateway.Routes = append(gateway.Routes, netip.MustParsePrefix("fd34::/127"), netip.MustParsePrefix("10.9.9.9/32"))
+	for endpoint, want := range map[string]string{
+		"10.210.0.5:51820": "10.210.0.0/30, 10.210.0.4/32, 10.210.0.6/31, 10.210.0.8/29, 10.210.0.16/28, 10.210.0.32/27, 10.210.0.64/26, 10.210.0.128/25, fd34::/127, 10.9.9.9/32",
+		"[fd34::1]:51820":  "10.210.0.0/24, fd34::/128, 10.9.9.9/32",
+		"10.9.9.9:51820":   "10.210.0.0/24, fd34::/127",
+		"192.0.2.1:51820":  "10.210.0.0/24, fd34::/127, 10.9.9.9/32",
+	} {
+		gateway.Endpoint = endpoint
+		files, err := Render(Linux, testPeer(t), gateway, key(t, privateText), tunnel.SecretKey{})
+		if line := "AllowedIPs = 10.99.0.1/32, fd12:3456:789a::1/128, " + want + "\n"; err != nil || !strings.Contains(files.Config, line) {
+			t.Errorf("%s: %v, want %s in\n%s", endpoint, err, line, files.Config)
+		}
+	}
+}
+
 // What a store holds may have been written by somebody else.
 func TestHostileTextGetsIntoNoFile(t *testing.T) {
 	for _, hostile := range []string{

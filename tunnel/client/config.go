@@ -53,9 +53,12 @@ func NewConfig(system System, peer *tunnel.Peer, gateway *tunnel.GatewayInfo, pr
 	for _, a := range gateway.Addresses() {
 		c.AllowedIPs = append(c.AllowedIPs, netip.PrefixFrom(a, a.BitLen()))
 	}
+	endpoint := tunnel.EndpointAddr(gateway.Endpoint)
 	for _, r := range gateway.Routes {
-		if !slices.Contains(c.AllowedIPs, r) {
-			c.AllowedIPs = append(c.AllowedIPs, r)
+		for _, n := range without(r, endpoint) {
+			if !slices.Contains(c.AllowedIPs, n) {
+				c.AllowedIPs = append(c.AllowedIPs, n)
+			}
 		}
 	}
 	if gateway.MTU != 0 && gateway.MTU < usualMTU {
@@ -66,6 +69,29 @@ func NewConfig(system System, peer *tunnel.Peer, gateway *tunnel.GatewayInfo, pr
 		c.MTU = mobileMTU
 	}
 	return c
+}
+
+// without is a network less an address: what is sent to the gateway itself would otherwise
+// be sent through the tunnel that it is to carry, on systems where wg-quick sets routes.
+// A name says nothing about where it leads: endpoint is invalid then.
+func without(network netip.Prefix, endpoint netip.Addr) []netip.Prefix {
+	if !network.Contains(endpoint) {
+		return []netip.Prefix{network}
+	}
+	var list []netip.Prefix
+	for bits := network.Bits() + 1; bits <= endpoint.BitLen(); bits++ {
+		list = append(list, sibling(netip.PrefixFrom(endpoint, bits)))
+	}
+	slices.SortFunc(list, netip.Prefix.Compare)
+	return list
+}
+
+// sibling is the other half of the network that is one bit larger.
+func sibling(p netip.Prefix) netip.Prefix {
+	address, last := p.Addr().AsSlice(), p.Bits()-1
+	address[last/8] ^= 0x80 >> (last % 8)
+	other, _ := netip.AddrFromSlice(address)
+	return netip.PrefixFrom(other, p.Bits()).Masked()
 }
 
 // equal tells whether two configurations say the same.

@@ -24,6 +24,8 @@ type bind struct {
 	handed []*os.File // sockets that were handed over
 	// dialled is the address that clients dial; invalid if they dial a name.
 	dialled netip.Addr
+	// floating says that while it is another host's, nothing is sent.
+	floating bool
 	// here says whether this host has it.
 	here atomic.Bool
 
@@ -110,6 +112,9 @@ func (b *bind) Send(packets [][]byte, to conn.Endpoint) error {
 	e, ok := to.(*endpoint)
 	if !ok {
 		return conn.ErrWrongEndpointType
+	}
+	if b.floating && !b.here.Load() {
+		return nil // as if it had been lost on the way
 	}
 	s := b.socketFor(e.to.Addr())
 	if s == nil {

@@ -407,3 +407,25 @@ func TestTakenPorts(t *testing.T) {
 		t.Error(files, err) // the gateway will say whose it is
 	}
 }
+
+// A gateway that stands by sends nothing, and one that has the address does.
+func TestNothingLeavesWithoutTheFloatingAddress(t *testing.T) {
+	t.Parallel()
+	other := &bind{}
+	at, got := opened(t, other, 0)
+	b := &bind{dialled: netip.MustParseAddr("127.0.0.1"), floating: true}
+	opened(t, b, 0)
+	to := &endpoint{to: netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), at)}
+	for _, step := range []struct {
+		here bool
+		text string
+	}{{false, "while another host has the address"}, {true, "while this one has it"}} {
+		b.here.Store(step.here)
+		if err := b.Send([][]byte{[]byte(step.text)}, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a := next(t, got); string(a.packet) != "while this one has it" {
+		t.Errorf("%q has left", a.packet)
+	}
+}

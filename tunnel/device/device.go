@@ -27,7 +27,11 @@ type Options struct {
 	// one of each address family, or one of IPv6 for both. They are used if they are of the
 	// tunnel's port and this process encrypts; they belong to the device.
 	Sockets []*os.File
-	Log     *slog.Logger
+	// Floating says that Source may be another host's, which is then the one that speaks:
+	// without it nothing leaves. (Only the engine in this process knows; for the kernel's
+	// there is the firewall.)
+	Floating bool
+	Log      *slog.Logger
 }
 
 // Device is the interface. It is not safe for concurrent use.

@@ -32,7 +32,7 @@ func newEngine(o Options) (*engine, error) {
 		}
 		return nil, permission("cannot make "+name, err)
 	}
-	bind := &bind{handed: o.Sockets, dialled: o.Source}
+	bind := &bind{handed: o.Sockets, dialled: o.Source, floating: o.Floating}
 	bind.look()
 	dev := wireguard.NewDevice(tdev, bind, logger(o.Log))
 	control, err := listenControl(name)

@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
@@ -81,6 +82,19 @@ func toPort(protocol byte, n uint16) words {
 		&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: destinationPort, Len: 2, DestRegister: reg},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg, Data: binary.BigEndian.AppendUint16(nil, n)},
 	})
+}
+
+// fromPort matches packets from a port of a protocol.
+func fromPort(protocol byte, n uint16) words {
+	return slices.Concat(overProtocol(protocol), words{
+		&expr.Payload{Base: expr.PayloadBaseTransportHeader, Offset: sourcePort, Len: 2, DestRegister: reg},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg, Data: binary.BigEndian.AppendUint16(nil, n)},
+	})
+}
+
+// notFrom matches packets from any other address.
+func (f *family) notFrom(a netip.Addr) words {
+	return words{f.load(f.source, reg), &expr.Cmp{Op: expr.CmpOpNeq, Register: reg, Data: a.AsSlice()}}
 }
 
 func overProtocol(protocol byte) words {

@@ -96,7 +96,8 @@ func TestGoldenRules(t *testing.T) {
 		name   string
 		change func(*Rules)
 	}{
-		{"masquerade", func(*Rules) {}},
+		{"masquerade", func(r *Rules) { r.HostPorts = []uint16{80, 6000} }},
+		{"floating", func(r *Rules) { r.Peers, r.Floating = nil, netip.MustParseAddrPort("10.210.0.100:51820") }},
 		{"routed-ipv4", func(r *Rules) {
 			r.Masquerade, r.DNSPort = false, 5353
 			r.Gateway, r.Routes = r.Gateway[:1], r.Routes[:3]

@@ -23,6 +23,12 @@ type Rules struct {
 	// Routes are the networks that any peer may be allowed to reach: the outer bound of
 	// every policy, whatever Peers says.
 	Routes []netip.Prefix
+	// HostPorts are TCP ports of the gateway itself that peers may reach at its addresses
+	// in Routes, as their policy says: those of its HAProxy.
+	HostPorts []uint16
+	// Floating is a source address that the host may lack, with the tunnel's port: the only
+	// one that the tunnel's own packets may leave from. The zero value sets no bound.
+	Floating netip.AddrPort
 	// Masquerade gives what leaves the tunnel the gateway's own address.
 	Masquerade bool
 	// Peers are those who may use the tunnel. No address may appear twice.

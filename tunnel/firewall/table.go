@@ -81,6 +81,9 @@ func write(b batch, r *Rules, now time.Time) ([]*side, error) {
 	w.input()
 	w.forward()
 	w.mss()
+	if r.Floating.IsValid() {
+		w.quiet()
+	}
 	if r.Masquerade {
 		w.nat()
 	}
@@ -155,7 +158,8 @@ func (w *writer) rule(c *nftables.Chain, parts ...words) {
 	w.to.AddRule(&nftables.Rule{Table: w.table, Chain: c, Exprs: slices.Concat(parts...)})
 }
 
-// input is what reaches the gateway itself: DNS at its tunnel address, and echo.
+// input is what reaches the gateway itself: DNS at its tunnel address, echo, and the ports
+// that are open as those of any other host are.
 func (w *writer) input() {
 	refuse := w.refuse("refuse_input")
 	c := w.chain("to_gateway")
@@ -167,6 +171,13 @@ func (w *writer) input() {
 		}
 		for _, t := range []byte{s.echoRequest, s.echoRep} {
 			w.rule(c, s.is(), s.icmpType(t), accept())
+		}
+		for _, port := range w.rules.HostPorts {
+			here := slices.Concat(s.is(), s.in(s.destination, s.routes), toPort(protoTCP, port))
+			w.rule(c, here, s.in(s.source, s.dynamic[inFull]), accept())
+			for _, set := range s.dynamic[inExact:] {
+				w.rule(c, here, s.allowed(s.source, s.destination, destinationPort, set), accept())
+			}
 		}
 	}
 	w.rule(c, counted(countGateway), jump(refuse))
@@ -230,6 +241,17 @@ func (w *writer) mss() {
 	c := w.hook("mss", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityMangle)
 	w.rule(c, from(w.rules.Interface), clampMSS())
 	w.rule(c, to(w.rules.Interface), clampMSS())
+}
+
+// quiet silences a gateway that stands by: a client follows a packet from another address
+// of one that has its gateway's key, and would be torn between the two.
+func (w *writer) quiet() {
+	c := w.hook("quiet", nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityFilter)
+	for _, s := range w.sides {
+		if s.addressLen == uint32(w.rules.Floating.Addr().BitLen()/8) {
+			w.rule(c, s.is(), fromPort(protoUDP, w.rules.Floating.Port()), s.notFrom(w.rules.Floating.Addr()), drop())
+		}
+	}
 }
 
 func (w *writer) nat() {

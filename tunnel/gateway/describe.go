@@ -61,7 +61,10 @@ func deviceConfig(d *tunnel.Desired, private tunnel.SecretKey, port uint16) *dev
 func firewallRules(s *configs.Settings, info *tunnel.GatewayInfo, d *tunnel.Desired) *firewall.Rules {
 	r := &firewall.Rules{
 		Interface: s.TunnelInterface, Gateway: info.Addresses(), DNSPort: s.DNSPort,
-		Routes: info.Routes, Masquerade: s.TunnelNAT,
+		Routes: info.Routes, HostPorts: s.TunnelHostPorts, Masquerade: s.TunnelNAT,
+	}
+	if floating(s) {
+		r.Floating = netip.AddrPortFrom(s.KeepalivedVIP, s.TunnelPort)
 	}
 	for _, p := range d.Peers {
 		peer := firewall.Peer{Addresses: p.Addresses, Expires: p.Expires}
@@ -71,6 +74,11 @@ func firewallRules(s *configs.Settings, info *tunnel.GatewayInfo, d *tunnel.Desi
 		r.Peers = append(r.Peers, peer)
 	}
 	return r
+}
+
+// floating tells whether clients dial an address that another host may have.
+func floating(s *configs.Settings) bool {
+	return s.KeepalivedVIP.IsValid() && s.KeepalivedVIP == tunnel.EndpointAddr(s.TunnelEndpoint)
 }
 
 // protocols are the numbers of those that rules know.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"runtime/debug"
@@ -165,7 +164,7 @@ func (g *Gateway) start(ctx context.Context) error {
 		g.Log.Warn("peers reach nothing but DNS: set TUNNEL_ROUTES to the networks of the services")
 	}
 	// Opened, it carries nothing yet; but no other gateway can be at work here now.
-	g.wire, err = g.effects.open(device.Options{Name: s.TunnelInterface, Datapath: device.Datapath(s.TunnelDatapath), MTU: mtu, Source: hostAddress(s.TunnelEndpoint), Sockets: g.Sockets, Log: g.Log})
+	g.wire, err = g.effects.open(device.Options{Name: s.TunnelInterface, Datapath: device.Datapath(s.TunnelDatapath), MTU: mtu, Source: tunnel.EndpointAddr(s.TunnelEndpoint), Floating: floating(s), Sockets: g.Sockets, Log: g.Log})
 	if err != nil {
 		return err
 	}
@@ -204,7 +203,7 @@ func (g *Gateway) now() time.Time {
 // mtu is what fits into the underlay; the usual one if nobody knows.
 func (g *Gateway) mtu() int {
 	const usual = 1500
-	candidates := []netip.Addr{hostAddress(g.Settings.TunnelEndpoint), g.Settings.IP}
+	candidates := []netip.Addr{tunnel.EndpointAddr(g.Settings.TunnelEndpoint), g.Settings.IP}
 	name, underlay, err := g.effects.underlay(candidates...)
 	if err != nil {
 		if g.info.MTU == 0 {
@@ -218,16 +217,6 @@ func (g *Gateway) mtu() int {
 		g.Log.Info("the MTU under the tunnel has changed", "interface", name, "underlay", underlay, "mtu", mtu)
 	}
 	return mtu
-}
-
-// hostAddress is the address in host[:port], invalid if it is a name.
-func hostAddress(endpoint string) netip.Addr {
-	host := endpoint
-	if h, _, err := net.SplitHostPort(endpoint); err == nil {
-		host = h
-	}
-	a, _ := netip.ParseAddr(host)
-	return a.Unmap()
 }
 
 // warn tells of other programs' rules that stand in the way.

@@ -148,7 +148,7 @@ const lockInterval = 5 * time.Millisecond
 
 // lock keeps the writers of other processes out.
 func (f *file) lock(ctx context.Context) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
+	if err := statefile.MakeFolder(filepath.Dir(f.path)); err != nil {
 		return nil, err
 	}
 	l, err := os.OpenFile(f.path+".lock", os.O_RDWR|os.O_CREATE, 0o600)

@@ -1,0 +1,130 @@
+package test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"panteras/internal/lab"
+)
+
+const (
+	// gatewayBack is how soon a laptop is back that has lost its gateway, and slow the room
+	// for a machine that does much else.
+	gatewayBack = 20 * time.Second
+	slow        = 10 * time.Second
+)
+
+// testMasterLost loses a master that does not lead.
+func testMasterLost(t *testing.T, l *logbook) {
+	leader := l.o.leader(t, l.o.nodes[4])
+	lost := others(l.o.masters(), leader)[0]
+	l.lose(t, "a master that does not lead", lost, slow, func() {
+		// Another machine with the same files comes in its place.
+		if err := os.RemoveAll(lost.path("state")); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// testLeaderLost loses the master that leads Consul.
+func testLeaderLost(t *testing.T, l *logbook) {
+	lost := l.o.leader(t, l.o.nodes[4])
+	l.lose(t, "the master that leads Consul", lost, slow, func() {})
+}
+
+// testSlaveLost loses the slave that does not hold the floating address.
+func testSlaveLost(t *testing.T, l *logbook) {
+	lost := others(l.o.slaves(), l.o.holder(t))[0]
+	l.lose(t, "a slave whose gateway stands by", lost, slow, func() {})
+}
+
+// testGatewayLost loses the slave that does.
+func testGatewayLost(t *testing.T, l *logbook) {
+	lost := l.o.holder(t)
+	if n := l.lose(t, "the slave whose gateway is in use", lost, gatewayBack+slow, func() {}); n.failed == 0 {
+		t.Error("the gateway is lost, and the laptop has not noticed: it was not in use")
+	}
+}
+
+// lose is a power cut on a host, and its end.
+func (l *logbook) lose(t *testing.T, what string, lost *node, bound time.Duration, between func()) noticed {
+	t.Helper()
+	n := l.write(t, "loss of "+what, func() { l.o.losePower(t, lost) })
+	atMost(t, "loss of "+what, n["page"], bound)
+	between()
+	back := l.write(t, "its return", func() { l.o.comeBack(t, lost); l.o.whole(t) })
+	atMost(t, "return of "+what, back["page"], slow)
+	return n["page"]
+}
+
+// testNetworkSplit takes the master that leads and the slave whose gateway is in use from
+// the others: the worst two that can be in a minority.
+func testNetworkSplit(t *testing.T, l *logbook) {
+	leader, holder := l.o.leader(t, l.o.nodes[4]), l.o.holder(t)
+	n := l.write(t, "split of the network, leader and gateway in the minority", func() { l.o.split(t, leader, holder) })
+	atMost(t, "split", n["page"], gatewayBack+slow)
+	for _, h := range []*node{leader, holder} {
+		lab.Eventually(t, readyTime, "that "+h.name+" takes no writes", func() bool {
+			return strings.Contains(h.putKey(t, "split", "minority"), "No cluster leader")
+		})
+		for _, question := range [][]string{{"A"}, {"SRV"}} {
+			got := ""
+			lab.Eventually(t, readyTime, h.name+" to answer by what it knows", func() bool {
+				h.at.do(t, func() { got = lab.RunDig(t, append([]string{"@" + h.ip, "+short", python}, question...)...) })
+				return got != "" && !strings.Contains(got, ";")
+			})
+			t.Logf("%s, in the minority, says of %s %s: %q", h.name, python, question[0], got)
+		}
+	}
+	page := holder.at.run(t, "curl", "-sS", "--max-time", "5", "-H", "Host: "+python, "http://"+holder.ip+"/")
+	if !strings.HasSuffix(page, ": GET /\n") {
+		t.Errorf("HAProxy in the minority says %q", page)
+	}
+	majority := others(l.o.masters(), leader)[0]
+	if said := majority.putKey(t, "split", "majority"); said != "true" {
+		t.Errorf("the majority does not take a write: %s", said)
+	}
+	l.write(t, "its end", func() { l.o.split(t); l.o.whole(t) })
+	for _, h := range l.o.nodes {
+		lab.Eventually(t, readyTime, "what the majority wrote at "+h.name, func() (same bool) {
+			h.at.do(t, func() { same = httpGet(h.ip+":8500", "/v1/kv/split?raw") == "majority" })
+			return same
+		})
+	}
+}
+
+// putKey writes a key at a host's Consul and returns what that says.
+func (n *node) putKey(t *testing.T, key, value string) (said string) {
+	t.Helper()
+	n.at.do(t, func() { said = strings.TrimSpace(httpDo("PUT", n.ip+":8500", "/v1/kv/"+key, value)) })
+	return said
+}
+
+// testRollingUpgrade gives every host another build, one after the other.
+func testRollingUpgrade(t *testing.T, l *logbook) {
+	next := build(t, "panteras-next", "./cmd/panteras", "-ldflags=-X main.version=the-next-one")
+	n := l.write(t, "`panteras upgrade` on five hosts", func() {
+		for _, h := range l.o.nodes {
+			before := h.pids()
+			h.install(t, "panteras.new", next)
+			if err := os.Rename(filepath.Join(h.bin, "panteras.new"), filepath.Join(h.bin, "panteras")); err != nil {
+				t.Fatal(err)
+			}
+			if out := h.panteras(t, "upgrade"); !strings.Contains(out, "to the-next-one") {
+				t.Errorf("upgrade on %s says %q", h.name, out)
+			}
+			h.ready(t, slices.Sorted(maps.Keys(before))...)
+			for name, pid := range h.pids() {
+				if name != "dns" && name != "tunnel" && pid != before[name] {
+					t.Errorf("%s on %s was restarted by an upgrade", name, h.name)
+				}
+			}
+		}
+	})
+	atMost(t, "rolling upgrade", n["page"], slow)
+}
