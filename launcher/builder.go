@@ -82,6 +82,21 @@ func (b *builder) searchPath() string {
 	return systemPath + ":" + own
 }
 
+// SameEnv tells whether two environments are the same for a daemon that runs. Only where
+// this program lies may differ in its PATH: it is another folder after an upgrade from
+// there, which is no reason to start daemons anew.
+func SameEnv(a, b map[string]string) bool {
+	return maps.Equal(withoutOwn(a), withoutOwn(b))
+}
+
+func withoutOwn(env map[string]string) map[string]string {
+	if path := env["PATH"]; path == systemPath || strings.HasPrefix(path, systemPath+":") {
+		env = maps.Clone(env)
+		env["PATH"] = systemPath
+	}
+	return env
+}
+
 // state and run are the daemon's folders for what it keeps and for what is made for it.
 func (b *builder) state(elements ...string) string {
 	return path.Join(append([]string{b.StateDir}, elements...)...)

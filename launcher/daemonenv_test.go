@@ -8,6 +8,27 @@ import (
 	"testing"
 )
 
+func TestSameEnv(t *testing.T) {
+	t.Parallel()
+	env := func(path, home string) map[string]string { return map[string]string{"PATH": path, "HOME": home} }
+	for _, c := range []struct {
+		a, b map[string]string
+		want bool
+	}{
+		{env(systemPath, "/"), env(systemPath, "/"), true},
+		{env(systemPath, "/"), env(systemPath+":/opt/v2", "/"), true},
+		{env(systemPath+":/opt/v1", "/"), env(systemPath+":/opt/v2", "/"), true},
+		{env(systemPath+":/opt/v1", "/"), env(systemPath+":/opt/v2", "/root"), false},
+		{env("/opt/java", "/"), env(systemPath, "/"), false},
+		{env("/opt/java", "/"), env("/opt/java2", "/"), false},
+		{env(systemPath, "/"), map[string]string{"PATH": systemPath}, false},
+	} {
+		if got := SameEnv(c.a, c.b); got != c.want {
+			t.Errorf("%q and %q: %v", c.a, c.b, got)
+		}
+	}
+}
+
 func TestVariablesForDaemonsReachThemUnseen(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{

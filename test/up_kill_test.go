@@ -208,6 +208,13 @@ func TestUpgrade(t *testing.T) {
 	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", guard)); err != nil || exe != next {
 		t.Errorf("the guard runs %s (%v), want %s", exe, err, next)
 	}
+	// That the program lies elsewhere by now is nothing to start daemons anew for.
+	h.must(t, "reload")
+	for _, name := range []string{"consul", "haproxy", "marathon"} {
+		if d := h.status()[name]; d.Pid != before[name] {
+			t.Errorf("after a reload %s has the pid %d, before %d", name, d.Pid, before[name])
+		}
+	}
 	// What was taken over is watched, its output read, its orphans known.
 	if err := syscall.Kill(before["marathon"], syscall.SIGKILL); err != nil {
 		t.Fatal(err)

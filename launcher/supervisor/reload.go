@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"reflect"
 	"slices"
 
@@ -128,6 +127,6 @@ func (s *Supervisor) adopt(d *daemon, next launcher.Daemon, force bool) (begun b
 
 // sameProcess tells whether only the files of two plans of a daemon may differ.
 func sameProcess(a, b launcher.Daemon) bool {
-	return slices.Equal(a.Argv, b.Argv) && maps.Equal(a.Env, b.Env) && a.User == b.User && a.NOFile == b.NOFile &&
+	return slices.Equal(a.Argv, b.Argv) && launcher.SameEnv(a.Env, b.Env) && a.User == b.User && a.NOFile == b.NOFile &&
 		slices.Equal(a.Capabilities, b.Capabilities) && slices.Equal(a.Sockets, b.Sockets) && a.Probe.Kind == b.Probe.Kind
 }
