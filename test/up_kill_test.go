@@ -175,10 +175,20 @@ func TestUpgrade(t *testing.T) {
 	h := oneHost(t, only("consul", "consul-template", "marathon", "dns")...)
 	h.misbehave(t, "marathon", "alone", "once", "children")
 	h.useUpstream(t)
-	next := build(t, "panteras-next", "./cmd/panteras", "-ldflags=-X main.version=the-next-one")
 	h.up(t)
 	daemons := []string{"consul", "consul-template", "haproxy", "marathon", "dns"}
 	h.ready(t, daemons...)
+	next := h.path("v2", "panteras") // with the programs that lie beside it
+	if err := os.CopyFS(h.path("v2"), os.DirFS(h.bin)); err != nil {
+		t.Fatal(err)
+	}
+	err := os.Remove(next)
+	if err == nil {
+		err = os.Link(build(t, "panteras-next", "./cmd/panteras", "-ldflags=-X main.version=the-next-one"), next)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	network := networkOf(t)
 	guard, launcherPid := h.guardAndLauncher(t, network)
 	before := h.pids()
