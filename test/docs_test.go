@@ -37,17 +37,19 @@ var byHand = map[string]string{
 // kinds are the kinds of blocks, by what stands behind the fence, and what is checked of
 // one. What is of the kind console is typed: see TestCommandsInPages.
 var kinds = map[string]func(*testing.T, *program, block){
-	"console":             func(t *testing.T, _ *program, b block) { b.commands(t) },
-	"console on=laptop":   func(t *testing.T, _ *program, b block) { b.commands(t) },
-	"console on=resolved": func(t *testing.T, _ *program, b block) { b.commands(t) },
-	"sh settings":         checkSettings,
-	"text synopsis":       checkSynopsis,
-	"text":                checkText,
-	"hcl acl":             checkPolicy,
-	"json":                checkJSON,
-	"yaml":                checkYAML,
-	"text corefile":       checkText, // what CoreDNS reads
-	"hcl nomad":           checkText, // a job of Nomad
+	"console":                func(t *testing.T, _ *program, b block) { b.commands(t) },
+	"console on=laptop":      func(t *testing.T, _ *program, b block) { b.commands(t) },
+	"console on=resolved":    func(t *testing.T, _ *program, b block) { b.commands(t) },
+	"console on=cluster":     checkOnCluster,
+	"sh settings":            checkSettings,
+	"sh settings on=cluster": checkOnCluster,
+	"text synopsis":          checkSynopsis,
+	"text":                   checkText,
+	"hcl acl":                checkPolicy,
+	"json":                   checkJSON,
+	"yaml":                   checkYAML,
+	"text corefile":          checkText, // what CoreDNS reads
+	"hcl nomad":              checkText, // a job of Nomad
 }
 
 // TestBlocksOfPages looks at every block of every page: one of no known kind, with which
@@ -95,6 +97,13 @@ func checkText(t *testing.T, _ *program, b block) {
 func checkPolicy(t *testing.T, _ *program, b block) {
 	if b.page != policyPage {
 		t.Errorf("%s:%d: rules for Consul's tokens stand in %s, where they are tested", b.page, b.line, policyPage)
+	}
+}
+
+// checkOnCluster is for what TestOperations does on five hosts.
+func checkOnCluster(t *testing.T, _ *program, b block) {
+	if b.page != operationsPage {
+		t.Errorf("%s:%d: what is typed on a cluster stands in %s, where it is tested", b.page, b.line, operationsPage)
 	}
 }
 
@@ -219,6 +228,7 @@ var (
 		"LISTEN_FDS": "systemd", "SERVICE_NAME": "Registrator", "SERVICE_TAGS": "Registrator", "SERVICE_CHECK_HTTP": "Registrator", "SERVICE_8080_NAME": "Registrator",
 		"DNS": "systemd-resolved", "DNSSEC": "systemd-resolved", "NAME": "any name",
 		"NET_ADMIN": "Docker", "NET_RAW": "Docker", "NET_BROADCAST": "Docker", "NET_BIND_SERVICE": "Docker", "SYS_RESOURCE": "Docker",
+		"GO_VERSION": "Docker", "HTTP_PROXY": "Docker", "IMAGE_CACHE": "test/image",
 		"CAP_NET_ADMIN": "Linux", "CAP_NET_BIND_SERVICE": "Linux", "CAP_NET_RAW": "Linux",
 	}
 )

@@ -33,7 +33,7 @@ func commandsByHost(t testing.TB) map[string][]onHost {
 		heading := pageSection.FindStringSubmatch(line)
 		switch {
 		case strings.HasPrefix(line, "```"):
-			console = line == "```console"
+			console = line == "```console on=cluster"
 		case console:
 			prompt := promptLine.FindStringSubmatch(line)
 			if prompt == nil {

@@ -47,6 +47,9 @@ var (
 	setHere = []string{"DNS_UPSTREAMS=127.0.0.1:9", `ZOOKEEPER_JAVA_OPTS="-Xmx64m -XX:TieredStopAtLevel=1"`}
 )
 
+// clusterFiles opens the block of the page that holds them.
+const clusterFiles = "```sh settings on=cluster\n"
+
 // filesOfThePage are the files of settings in docs/operations.md: what is common, and by
 // the host's address what is its own.
 func filesOfThePage(t testing.TB) (common string, own map[string]string) {
@@ -55,7 +58,7 @@ func filesOfThePage(t testing.TB) (common string, own map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, _, _ := strings.Cut(string(page)[strings.Index(string(page), "```sh\n")+len("```sh\n"):], "```")
+	text, _, _ := strings.Cut(string(page)[strings.Index(string(page), clusterFiles)+len(clusterFiles):], "```")
 	own = map[string]string{}
 	begins := hostFile.FindAllStringSubmatchIndex(text, -1)
 	for i, at := range begins {
