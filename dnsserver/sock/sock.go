@@ -1,4 +1,4 @@
-// Package sock is the thin edge of the UDP path: non-blocking sockets, epoll and the four system calls of a forwarded query, without
+// Package sock is the thin edge of the UDP path: non-blocking sockets, epoll, and the system calls that move datagrams, several with each call, without
 // allocation and without Go's network poller in between. Everything here belongs to one goroutine, except Waker.
 package sock
 
