@@ -60,7 +60,11 @@ func (w *worker) sendAlone(u *upstream.Upstream, si, fi int32, id uint16, m []by
 	errno := sock.Send(w.socks[si].fd, m)
 	if errno == unix.ECONNREFUSED { // that was meant for an earlier query of this socket
 		m = slices.Clone(m) // what fails over is written where it lies
-		w.unreachable(si, []queued{{flight: fi}})
+		gen := w.socks[si].gen
+		w.unreachable(si, []queued{{flight: fi, gen: w.flights.at(fi).gen}})
+		if s := &w.socks[si]; s.fd < 0 || s.gen != gen {
+			return id, false // its place is another's by now
+		}
 		id = w.freshID(si) // the one drawn before may be in use by now
 		wire.SetID(m, id)
 		errno = sock.Send(w.socks[si].fd, m)
@@ -151,13 +155,14 @@ func (w *worker) heard(si int32, m []byte) {
 // at once, except the flights whose queries have not left yet.
 func (w *worker) unreachable(si int32, except []queued) {
 	s := &w.socks[si]
-	s.st.server.Refused()
+	st := s.st
+	st.server.Refused()
 	if s.pending == 0 {
 		return
 	}
 	for _, fi := range w.flightsOn(si) {
 		f := w.flights.at(fi)
-		if f.tgt == nil || among(except, fi) {
+		if f.tgt == nil || among(except, fi, f.gen) || among(st.queue.waiting(si), fi, f.gen) {
 			continue
 		}
 		if w.releaseOn(f, si) {

@@ -15,6 +15,7 @@ const upQueueBytes = clientBatch * 256
 type upQueue struct {
 	box  *sock.Outbox
 	sock int32
+	sent int                 // how many of the list have left, while they are being sent
 	list [clientBatch]queued // for each datagram in box
 }
 
@@ -45,7 +46,7 @@ func (w *worker) enqueue(st *upState, si, fi int32, id uint16, m []byte) bool {
 		return false
 	}
 	if at == 0 {
-		q.sock = si
+		q.sock, q.sent = si, 0
 		w.queues = append(w.queues, st)
 	}
 	q.list[at] = queued{fi, w.flights.at(fi).gen, id}
@@ -68,22 +69,28 @@ func (w *worker) flushQueues() {
 
 func (w *worker) flushQueue(st *upState) {
 	q := st.queue
-	told := false // that the socket had an error
+	told, short := false, false // the socket had an error; it may have had one, which the kernel has forgotten
 	for i := 0; i < q.box.Len(); {
+		q.sent = i
 		n, errno := q.box.Send(i)
 		switch {
 		case errno == 0:
-			if told && st.server.Down() { // the error said so
-				for _, one := range q.list[i : i+n] {
+			left := q.list[i : i+n]
+			if short {
+				w.unreachable(q.sock, nil) // all that left before
+			}
+			if (told || short) && st.server.Down() { // the error said so
+				for _, one := range left {
 					w.unsent(q.sock, one)
 				}
 			}
+			short = n < q.box.Len()-i
 			i, told = i+n, false
 		case errno == unix.EAGAIN || errno == unix.ENOBUFS:
 			i++ // a full queue loses the datagram like any network; the timer sends it again
 		case errno == unix.ECONNREFUSED && !told:
 			told = true // what Send returned was meant for an earlier query of this socket
-			w.unreachable(q.sock, q.list[i:q.box.Len()])
+			w.unreachable(q.sock, nil)
 		default:
 			st.server.Refused()
 			w.unsent(q.sock, q.list[i])
@@ -112,7 +119,15 @@ func (w *worker) unsent(si int32, one queued) {
 	}
 }
 
-// among says whether a flight is one of those whose queries have not left yet.
-func among(list []queued, fi int32) bool {
-	return slices.ContainsFunc(list, func(q queued) bool { return q.flight == fi })
+// waiting are the flights whose queries have not left a socket yet.
+func (q *upQueue) waiting(si int32) []queued {
+	if q == nil || q.sock != si || q.sent > q.box.Len() {
+		return nil
+	}
+	return q.list[q.sent:q.box.Len()]
+}
+
+// among says whether a flight is one of a list.
+func among(list []queued, fi int32, gen uint32) bool {
+	return slices.ContainsFunc(list, func(q queued) bool { return q.flight == fi && q.gen == gen })
 }

@@ -2,12 +2,14 @@ package dnsserver
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 
 	"panteras/configs"
+	"panteras/dnsserver/upstream"
 )
 
 // asks sends a question of each of n clients, all before anybody looks.
@@ -57,6 +59,9 @@ func TestATurnWhoseServerIsGone(t *testing.T) {
 	r.neverDown()
 	clients, asked := asks(r, 20)
 	r.step() // no time passes
+	if n := upstreamAt(t, r, dead).Unreachable.Load(); n < 20 {
+		t.Errorf("%d of 20 queries count as refused", n)
+	}
 	for range clients {
 		second.want().reply(0, "@ 60 IN A 192.0.2.1")
 	}
@@ -67,6 +72,18 @@ func TestATurnWhoseServerIsGone(t *testing.T) {
 		}
 	}
 	r.idle()
+}
+
+// upstreamAt is the server at an address.
+func upstreamAt(t *testing.T, r *rig, addr netip.AddrPort) *upstream.Upstream {
+	t.Helper()
+	for u := range r.w.cfg.servers {
+		if u.Addr == addr {
+			return u
+		}
+	}
+	t.Fatalf("no server has the address %s", addr)
+	return nil
 }
 
 // TestATurnThatCannotBeSent has sockets that take nothing any more.
@@ -198,4 +215,33 @@ func TestAnErrorOfAnEarlierQuery(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	r.idle()
+}
+
+// TestAnErrorWhileAQueryWaits is told of an earlier query's error when the next one has not left yet: that one's server is back by then.
+func TestAnErrorWhileAQueryWaits(t *testing.T) {
+	t.Parallel()
+	addr := closed(t)
+	r := newRig(t, func(s *configs.Settings) { s.DNSUpstreams = append(s.DNSUpstreams[:0], addr) })
+	r.neverDown()
+	w := r.w
+	r.client().ask("a.example.", dns.TypeA, 0)
+	w.readClients(r.ls)
+	server := socket(t, addr)
+	defer unix.Close(server)
+	c := r.client()
+	c.ask("b.example.", dns.TypeA, 0)
+	if n, errno := w.fromPeers.Receive(r.ls.fd); n != 1 || errno != 0 {
+		t.Fatalf("%d datagrams, %v", n, errno)
+	}
+	w.fromPeers.Peer(0, &w.peer)
+	w.serve(r.ls, w.fromPeers.Datagram(0))
+	w.readUpstream(w.queues[0].queue.sock)
+	w.flush()
+	c.silent() // it was not given up
+	buf := make([]byte, 512)
+	n, _, err := unix.Recvfrom(server, buf, unix.MSG_DONTWAIT)
+	var q dns.Msg
+	if err != nil || q.Unpack(buf[:n]) != nil || q.Question[0].Name != "b.example." {
+		t.Fatalf("the server got %v, %v", &q, err)
+	}
 }

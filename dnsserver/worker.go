@@ -335,7 +335,9 @@ func (w *worker) readClients(ls *listenSocket) bool {
 func (w *worker) reply(fd int, m []byte, to *sock.Peer) {
 	if !w.toPeers.Add(fd, m, to) {
 		w.lost(w.toPeers.Flush())
-		w.toPeers.Add(fd, m, to)
+		if !w.toPeers.Add(fd, m, to) {
+			w.lost(1)
+		}
 	}
 }
 

@@ -51,7 +51,7 @@ func NewInbox(n, size int, peers bool) *Inbox {
 }
 
 // Receive takes what has arrived at a non-blocking socket, as much as there is room for, and returns how many datagrams that are. What was received
-// before is gone. EAGAIN means that there is none.
+// before is gone. EAGAIN means that there is none. It never blocks, whatever others who hold the socket make of it.
 func (in *Inbox) Receive(fd int) (int, unix.Errno) {
 	if in.names != nil { // the kernel wrote how much it used
 		for i := range in.used {
@@ -60,7 +60,7 @@ func (in *Inbox) Receive(fd int) (int, unix.Errno) {
 			h.SetControllen(ctrlRoom)
 		}
 	}
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&in.hdrs[0])), uintptr(len(in.hdrs)), 0, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&in.hdrs[0])), uintptr(len(in.hdrs)), unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		in.used = 0
 		return 0, errno
@@ -138,9 +138,10 @@ func (o *Outbox) Add(fd int, m []byte, to *Peer) bool {
 	return true
 }
 
-// Send sends what is in it from the i-th datagram on, and returns how many have left. An error is that of the i-th, and the socket's, and then none has.
+// Send sends what is in it from the i-th datagram on, and returns how many have left. An error is that of the i-th, and the socket's, and then none has. If fewer
+// have left than there are, the kernel has met an error and forgotten it.
 func (o *Outbox) Send(i int) (int, unix.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(o.fd), uintptr(unsafe.Pointer(&o.hdrs[i])), uintptr(o.n-i), unix.MSG_NOSIGNAL, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(o.fd), uintptr(unsafe.Pointer(&o.hdrs[i])), uintptr(o.n-i), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
