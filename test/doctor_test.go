@@ -107,6 +107,10 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			t.Fatalf("nft %q: %v: %s (run `make deps` first)", args, err, output)
 		}
 	}
+	// A new network has what the machine has, where Docker may have turned it on.
+	if output, err := exec.Command("sysctl", "-qw", "net.ipv4.ip_forward=0").CombinedOutput(); err != nil {
+		t.Fatalf("sysctl: %v: %s", err, output)
+	}
 	lab.Start(t, exec.Command("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--no-resolv", "--pid-file="))
 	lab.Eventually(t, patience, "dnsmasq listens", func() bool {
 		conn, err := net.Dial("tcp", "127.0.0.1:53")
