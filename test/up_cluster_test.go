@@ -3,6 +3,7 @@ package test
 import (
 	"encoding/json"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -152,7 +153,11 @@ func TestUpTwoDataCentres(t *testing.T) {
 	t.Parallel()
 	l := newLAN(t, 2)
 	for i, h := range l.hosts {
-		h.settings(t, append(only("consul", "dns"),
+		daemons := only("consul", "dns")
+		if i == 0 {
+			daemons = only("consul", "dns", "consul-template")
+		}
+		h.settings(t, append(daemons,
 			"IP="+h.ip, fmt.Sprintf("HOSTNAME=node-%d", i+1), fmt.Sprintf("CONSUL_DC=dc%d", i+1), "DNS_UPSTREAMS=127.0.0.1:9",
 			fmt.Sprintf("CONSUL_WAN_HOSTS=-join=10.7.0.%d", 2-i), `CONSUL_PARAMS="`+quickConsul+`"`)...)
 		h.start(t)
@@ -165,7 +170,19 @@ func TestUpTwoDataCentres(t *testing.T) {
 			t.Fatalf("cannot register: %s", answer)
 		}
 	})
+	near.ready(t, "haproxy")
 	near.do(t, func() {
+		// A service has a name with each data centre in HAProxy, as PanteraS had it.
+		webServer(t, near.ip+":8081", "web\n")
+		if answer := httpDo("PUT", near.ip+":8500", "/v1/agent/service/register", `{"Name":"web","Port":8081,"Address":"`+near.ip+`","Tags":["haproxy"]}`); answer != "" {
+			t.Fatalf("cannot register: %s", answer)
+		}
+		for _, name := range []string{"web.service.consul", "web.service.dc1.consul", "web.service.dc2.consul"} {
+			lab.Eventually(t, readyTime, "HAProxy to serve "+name, func() bool {
+				body, _ := exec.Command("curl", "-s", "--max-time", "5", "-H", "Host: "+name, "http://"+near.ip+"/").Output()
+				return string(body) == "web\n"
+			})
+		}
 		lab.Eventually(t, readyTime, "the service of the other data centre", func() bool {
 			return lab.RunDig(t, "@"+near.ip, "+short", "svc.service.dc2.consul") == "10.9.8.7\n"
 		})

@@ -47,7 +47,7 @@ for arch in "${architectures[@]}"; do
 	cp "$work/panteras.service" "$work/$arch/"
 	tar --create --gzip --file "$out/$name.tar.gz" --directory "$work/$arch" --sort=name --mtime="@$SOURCE_DATE_EPOCH" \
 		--owner=0 --group=0 --numeric-owner --transform "s|^\.|$name|" .
-	"$work/cyclonedx" bin -json -noserial -output "$out/$name.cdx.json" "$work/$arch/panteras" 2>"$work/log" ||
+	"$work/cyclonedx" bin -json -noserial -notimestamp -output "$out/$name.cdx.json" "$work/$arch/panteras" 2>"$work/log" ||
 		{ cat "$work/log" >&2; exit 1; }
 	sed -e "s|@ARCH@|$arch|; s|@VERSION@|$debian|; s|@WORK@|$work|; s|@BINARY@|$work/$arch/panteras|; s|@HERE@|$PWD|" tools/dist/nfpm.yaml >"$work/nfpm.yaml"
 	"$work/nfpm" package --config "$work/nfpm.yaml" --packager deb --target "$out/panteras_${debian}_$arch.deb" >/dev/null
