@@ -61,7 +61,7 @@ func (w *worker) sendAlone(u *upstream.Upstream, si, fi int32, id uint16, m []by
 	if errno == unix.ECONNREFUSED { // that was meant for an earlier query of this socket
 		m = slices.Clone(m) // what fails over is written where it lies
 		gen := w.socks[si].gen
-		w.unreachable(si, []queued{{flight: fi, gen: w.flights.at(fi).gen}})
+		w.unreachable(si, fi)
 		if s := &w.socks[si]; s.fd < 0 || s.gen != gen {
 			return id, false // its place is another's by now
 		}
@@ -104,7 +104,7 @@ func (w *worker) readUpstream(si int32) {
 	n, errno := w.fromUp.Receive(s.fd)
 	if errno != 0 {
 		if errno != unix.EAGAIN && errno != unix.EINTR {
-			w.unreachable(si, nil)
+			w.unreachable(si, none)
 		}
 		return
 	}
@@ -152,8 +152,8 @@ func (w *worker) heard(si int32, m []byte) {
 }
 
 // unreachable handles an error of a connected socket: the network says that nothing reaches the upstream. All that waits on the socket fails over
-// at once, except the flights whose queries have not left yet.
-func (w *worker) unreachable(si int32, except []queued) {
+// at once, except the flight that is being sent, and those whose queries have not left yet.
+func (w *worker) unreachable(si, except int32) {
 	s := &w.socks[si]
 	st := s.st
 	st.server.Refused()
@@ -162,7 +162,7 @@ func (w *worker) unreachable(si int32, except []queued) {
 	}
 	for _, fi := range w.flightsOn(si) {
 		f := w.flights.at(fi)
-		if f.tgt == nil || among(except, fi, f.gen) || among(st.queue.waiting(si), fi, f.gen) {
+		if fi == except || f.tgt == nil || st.queue.holds(si, fi, f.gen) {
 			continue
 		}
 		if w.releaseOn(f, si) {

@@ -30,7 +30,7 @@ func newUpQueue() *upQueue { return &upQueue{box: sock.NewOutbox(clientBatch, up
 
 // forget drops what is to leave from a socket that nobody waits for any more.
 func (q *upQueue) forget(si int32) {
-	if q != nil && q.box.Len() > 0 && q.sock == si {
+	if q != nil && q.sock == si {
 		q.box.Clear()
 	}
 }
@@ -77,7 +77,7 @@ func (w *worker) flushQueue(st *upState) {
 		case errno == 0:
 			left := q.list[i : i+n]
 			if short {
-				w.unreachable(q.sock, nil) // all that left before
+				w.unreachable(q.sock, none) // all that left before
 			}
 			if (told || short) && st.server.Down() { // the error said so
 				for _, one := range left {
@@ -90,7 +90,7 @@ func (w *worker) flushQueue(st *upState) {
 			i++ // a full queue loses the datagram like any network; the timer sends it again
 		case errno == unix.ECONNREFUSED && !told:
 			told = true // what Send returned was meant for an earlier query of this socket
-			w.unreachable(q.sock, nil)
+			w.unreachable(q.sock, none)
 		default:
 			st.server.Refused()
 			w.unsent(q.sock, q.list[i])
@@ -119,15 +119,10 @@ func (w *worker) unsent(si int32, one queued) {
 	}
 }
 
-// waiting are the flights whose queries have not left a socket yet.
-func (q *upQueue) waiting(si int32) []queued {
+// holds says whether a flight's query has not left a socket yet.
+func (q *upQueue) holds(si, fi int32, gen uint32) bool {
 	if q == nil || q.sock != si || q.sent > q.box.Len() {
-		return nil
+		return false
 	}
-	return q.list[q.sent:q.box.Len()]
-}
-
-// among says whether a flight is one of a list.
-func among(list []queued, fi int32, gen uint32) bool {
-	return slices.ContainsFunc(list, func(q queued) bool { return q.flight == fi && q.gen == gen })
+	return slices.ContainsFunc(q.list[q.sent:q.box.Len()], func(one queued) bool { return one.flight == fi && one.gen == gen })
 }

@@ -152,6 +152,16 @@ func TestAnAnswerThatComesTwice(t *testing.T) {
 	r.idle()
 }
 
+// serveOne serves the one question that has arrived, and does not let what it makes leave.
+func serveOne(t *testing.T, r *rig) {
+	t.Helper()
+	if n, errno := r.w.fromPeers.Receive(r.ls.fd); n != 1 || errno != 0 {
+		t.Fatalf("%d datagrams, %v", n, errno)
+	}
+	r.w.fromPeers.Peer(0, &r.w.peer)
+	r.w.serve(r.ls, r.w.fromPeers.Datagram(0))
+}
+
 // TestNothingLeavesFromASocketThatIsClosed gives a query up before it has left, with its socket: the descriptor may be another's by then.
 func TestNothingLeavesFromASocketThatIsClosed(t *testing.T) {
 	t.Parallel()
@@ -161,11 +171,7 @@ func TestNothingLeavesFromASocketThatIsClosed(t *testing.T) {
 	if n := w.poller.Wait(1000); n != 1 {
 		t.Fatalf("%d events", n)
 	}
-	if n, errno := w.fromPeers.Receive(r.ls.fd); n != 1 || errno != 0 {
-		t.Fatalf("%d datagrams, %v", n, errno)
-	}
-	w.fromPeers.Peer(0, &w.peer)
-	w.serve(r.ls, w.fromPeers.Datagram(0))
+	serveOne(t, r)
 	if len(w.queues) != 1 || w.queues[0].queue.box.Len() != 1 {
 		t.Fatal("the query does not wait for others")
 	}
@@ -230,11 +236,7 @@ func TestAnErrorWhileAQueryWaits(t *testing.T) {
 	defer unix.Close(server)
 	c := r.client()
 	c.ask("b.example.", dns.TypeA, 0)
-	if n, errno := w.fromPeers.Receive(r.ls.fd); n != 1 || errno != 0 {
-		t.Fatalf("%d datagrams, %v", n, errno)
-	}
-	w.fromPeers.Peer(0, &w.peer)
-	w.serve(r.ls, w.fromPeers.Datagram(0))
+	serveOne(t, r)
 	w.readUpstream(w.queues[0].queue.sock)
 	w.flush()
 	c.silent() // it was not given up

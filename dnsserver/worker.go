@@ -324,7 +324,7 @@ func (w *worker) readClients(ls *listenSocket) bool {
 			w.serve(ls, w.fromPeers.Datagram(i))
 		}
 		w.flushQueues()
-		if n < clientBatch {
+		if n < w.fromPeers.Len() {
 			return false
 		}
 	}
