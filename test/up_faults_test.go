@@ -69,13 +69,7 @@ func TestUpRunDirRemoved(t *testing.T) {
 // another program: nothing ends, and what was asked for last is done.
 func TestUpgradeUnderReloads(t *testing.T) {
 	t.Parallel()
-	h := oneHost(t) // what the environment says, a file cannot change
-	h.misbehave(t, "marathon", "alone")
-	base := strings.Join(only("marathon", "dns"), "\n") + "\n"
-	file := h.path("restricted", "host")
-	put(t, file, base)
-	h.up(t)
-	h.ready(t, "marathon", "dns")
+	h, file, base := hostOfAFile(t)
 	before := h.pids()
 	for range 5 {
 		cmd := exec.Command(filepath.Join(h.bin, "panteras"), "upgrade")

@@ -159,16 +159,23 @@ func TestUpTwice(t *testing.T) {
 	}
 }
 
-// TestUpReload reads settings that are wrong, and ones that change something.
-func TestUpReload(t *testing.T) {
-	t.Parallel()
-	h := oneHost(t) // what the environment says, a file cannot change
+// hostOfAFile is a host that runs Marathon and the DNS server because a file says so: what
+// the environment says, a file cannot change. base is what is in the file.
+func hostOfAFile(t *testing.T) (h *upHost, file, base string) {
+	t.Helper()
+	h = oneHost(t)
 	h.misbehave(t, "marathon", "alone")
-	base := strings.Join(only("marathon", "dns"), "\n") + "\n"
-	file := h.path("restricted", "host")
+	file, base = h.path("restricted", "host"), strings.Join(only("marathon", "dns"), "\n")+"\n"
 	put(t, file, base)
 	h.up(t)
 	h.ready(t, "marathon", "dns")
+	return h, file, base
+}
+
+// TestUpReload reads settings that are wrong, and ones that change something.
+func TestUpReload(t *testing.T) {
+	t.Parallel()
+	h, file, base := hostOfAFile(t)
 	before := h.pids()
 	for _, wrong := range []struct{ text, says string }{
 		{"START_ZOOKEEPER=true\nSTART_MESOS_MASTER=true\nMESOS_MASTER_QUORUM=9\n", "MESOS_MASTER_QUORUM"},
