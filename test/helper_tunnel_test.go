@@ -41,6 +41,7 @@ type tunnelLab struct {
 	client, gateway, service *host
 	state                    string
 	store                    tunnel.Store
+	program                  string // of the gateway; what `make build` made if it is ""
 	args                     []string
 	process                  *lab.Process
 }
@@ -73,10 +74,15 @@ var tunnelUp = regexp.MustCompile(`the tunnel is up`)
 func (l *tunnelLab) start(args ...string) {
 	l.t.Helper()
 	l.gateway.do(l.t, func() {
-		l.process = lab.Panteras(l.t, lab.PanterasOptions{
+		options := lab.PanterasOptions{
 			Args: slices.Concat(l.args, args), ReadyLine: tunnelUp, Timeout: startPatience,
 			Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=gw"},
-		})
+		}
+		if l.program != "" {
+			l.process = lab.Program(l.t, l.program, options)
+			return
+		}
+		l.process = lab.Panteras(l.t, options)
 	})
 }
 
@@ -178,6 +184,27 @@ func wgQuickUp(t testing.TB, h *host, file string, env ...string) {
 		// What encrypts in user space ends with its interface.
 		_, _ = h.try(t, nil, "ip", "link", "delete", strings.TrimSuffix(filepath.Base(file), ".conf"))
 	})
+}
+
+// counter counts the packets that come to a host and that an expression of nft matches.
+func (h *host) counter(t testing.TB, name, match string) (packets func() int) {
+	t.Helper()
+	table := "watch_" + name
+	h.run(t, "nft", "table inet "+table+` {
+		counter seen { }
+		chain in { type filter hook prerouting priority -300; `+match+` counter name seen; }
+	}`)
+	return func() int {
+		t.Helper()
+		text := h.run(t, "nft", "list", "counter", "inet", table, "seen")
+		_, rest, _ := strings.Cut(text, "packets ")
+		number, _, _ := strings.Cut(rest, " ")
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			t.Fatalf("nft says\n%s", text)
+		}
+		return n
+	}
 }
 
 // metric is a value among the gateway's metrics, -1 if it is not there.

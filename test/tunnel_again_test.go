@@ -14,24 +14,15 @@ import (
 )
 
 // inTheClear counts what the client gets of the service outside of the tunnel.
-func (l *tunnelLab) inTheClear() (packets func() string) {
+func (l *tunnelLab) inTheClear() (packets func() int) {
 	l.t.Helper()
-	l.client.run(l.t, "nft", `table inet watch {
-		counter clear { }
-		chain in { type filter hook prerouting priority -300; iifname "eth0" ip saddr `+serviceAddr+` counter name clear; }
-	}`)
-	return func() string {
-		l.t.Helper()
-		for word := range strings.FieldsSeq(strings.SplitAfter(l.client.run(l.t, "nft", "list", "counter", "inet", "watch", "clear"), "packets ")[1]) {
-			return word
-		}
-		return ""
-	}
+	return l.client.counter(l.t, "clear", `iifname "eth0" ip saddr `+serviceAddr)
 }
 
 // A restart keeps the connections that services know under the gateway's address, and what
 // services send in between goes nowhere, not even where the host has its default route.
 func TestTunnelRestartKeepsConnections(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	l.gateway.route(t, "0.0.0.0/0", clientAddr)
 	l.service.route(t, "10.99.0.0/16", gatewayInner)
@@ -57,8 +48,8 @@ func TestTunnelRestartKeepsConnections(t *testing.T) {
 		l.start("--tunnel-nat=true")
 		flows(t, got)
 	}
-	if n := clear(); n != "0" {
-		t.Errorf("%s packets of the service went outside of the tunnel", n)
+	if n := clear(); n != 0 {
+		t.Errorf("%d packets of the service went outside of the tunnel", n)
 	}
 	// The positive control: without the rules they do.
 	leave()
@@ -69,7 +60,7 @@ func TestTunnelRestartKeepsConnections(t *testing.T) {
 	}
 	lab.Eventually(t, patience, "packets outside of the tunnel", func() bool {
 		_, _ = from.Write([]byte("hello"))
-		return clear() != "0"
+		return clear() != 0
 	})
 	// Who ends for good leaves nothing, also of what others before have left.
 	l.start("--tunnel-nat=true")

@@ -16,16 +16,8 @@ import (
 // that, nobody gets it back, it ends when it should have, and new sessions begin.
 func TestTunnelClockJumps(t *testing.T) {
 	t.Parallel()
-	program := clocked(t)
 	l := newTunnelLab(t)
-	start := func() {
-		t.Helper()
-		l.gateway.do(t, func() {
-			l.process = lab.Program(t, program, lab.PanterasOptions{
-				Args: l.args, ReadyLine: tunnelUp, Timeout: startPatience, Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=gw"},
-			})
-		})
-	}
+	l.program = clocked(t)
 	set := func(by time.Duration) {
 		t.Helper()
 		before := strings.Count(l.process.Stderr(), "the host's clock was set")
@@ -58,7 +50,7 @@ func TestTunnelClockJumps(t *testing.T) {
 		}
 	}
 	l.gateway.do(t, func() { setClock(t, 0) })
-	start()
+	l.start()
 	l.service.source(t, serviceAddr+":80")
 	alice, bob := l.add("alice", nil), expiring("bob", 30*time.Minute)
 	gone := expiring("gone", 3*time.Second)
@@ -66,6 +58,8 @@ func TestTunnelClockJumps(t *testing.T) {
 	got := l.client.download(t, serviceAddr+":80")
 	lab.Eventually(t, patience, "somebody to expire", func() bool { return !has(gone) })
 
+	// The gateway calls on a peer with a message of type 1 (WireGuard's paper, 5.4.2).
+	calls := l.client.counter(t, "calls", `iifname "eth0" udp sport 51820 udp length 156 @th,64,32 0x1000000`)
 	goesOn := func(what string) (took time.Duration) {
 		t.Helper()
 		follows("fresh-" + strings.ReplaceAll(what, " ", "-"))
@@ -76,18 +70,28 @@ func TestTunnelClockJumps(t *testing.T) {
 			t.Errorf("%s: who had expired is back", what)
 		}
 		flows(t, got)
+		before := calls()
 		another(alice)
 		began := time.Now()
 		lab.Eventually(t, 2*patience, "a new session", func() bool { return l.client.pings(t, tunnelGateway) })
 		flows(t, got)
 		took = time.Since(began)
+		if calls() == before {
+			t.Errorf("%s: the peer was not called on", what)
+		}
 		t.Logf("%s: a new session took %v", what, took)
 		return took
 	}
-	goesOn("right")
+	// A peer that is called on need not wait for what WireGuard waits for by itself, 15 s.
+	soon := func(what string) {
+		t.Helper()
+		if took := goesOn(what); took > 10*time.Second {
+			t.Errorf("%s: the peer was away for %v", what, took)
+		}
+	}
+	soon("right")
 	set(time.Hour)
-	// The gateway calls on the peer, or that one comes back by itself when it has waited for 15 s.
-	goesOn("an hour forth")
+	soon("an hour forth")
 	// Now what the gateway begins looks older than what the client has seen (TAI64N), so the
 	// client does not answer; what the client begins counts by its own clock.
 	set(0)
@@ -103,7 +107,7 @@ func TestTunnelClockJumps(t *testing.T) {
 	// A gateway that starts with such a clock knows better: it remembers what time it was.
 	l.process.Signal(syscall.SIGKILL)
 	<-l.process.Done()
-	start()
+	l.start()
 	follows("after-a-start")
 	if has(gone) || has(brief) || !has(bob) {
 		t.Errorf("after a start with a clock that is an hour late: gone %v, brief %v, bob %v", has(gone), has(brief), has(bob))

@@ -39,29 +39,40 @@ const endpointsFile = "endpoints.json"
 
 // handshakes are the last handshakes of peers, by what the host's clock said, and when they
 // were by the clock that nobody can set: who was connected is so too after that was done.
-type handshakes map[wgtypes.Key]handshake
+type handshakes struct {
+	of     map[wgtypes.Key]handshake
+	looked time.Time // at all of them; zero before the first look
+}
 
 type handshake struct{ said, seen time.Time }
 
 // connectedAt picks the peers that are there, and remembers their handshakes.
-func (h handshakes) connectedAt(status map[wgtypes.Key]device.PeerStatus, now time.Time) endpoints {
+func (h *handshakes) connectedAt(status map[wgtypes.Key]device.PeerStatus, now time.Time) endpoints {
 	out := endpoints{}
-	for key := range h {
+	if h.of == nil {
+		h.of = map[wgtypes.Key]handshake{}
+	}
+	for key := range h.of {
 		if _, ok := status[key]; !ok {
-			delete(h, key)
+			delete(h.of, key)
 		}
 	}
 	for key, s := range status {
 		if !s.Endpoint.IsValid() || s.LastHandshake.IsZero() {
 			continue
 		}
-		if !h[key].said.Equal(s.LastHandshake) {
-			h[key] = handshake{s.LastHandshake, now.Add(-max(now.Sub(s.LastHandshake), 0))}
+		if !h.of[key].said.Equal(s.LastHandshake) {
+			seen := now.Add(-max(now.Sub(s.LastHandshake), 0))
+			if seen.Before(h.looked) {
+				seen = h.looked // there was none then: the clock was set forth since
+			}
+			h.of[key] = handshake{s.LastHandshake, seen}
 		}
-		if now.Sub(h[key].seen) < connected {
+		if now.Sub(h.of[key].seen) < connected {
 			out[key.String()] = s.Endpoint
 		}
 	}
+	h.looked = now
 	return out
 }
 

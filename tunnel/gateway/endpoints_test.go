@@ -33,8 +33,27 @@ func TestWhoIsConnected(t *testing.T) {
 		if len(h.connectedAt(status, began.Add(5*time.Minute))) != 1 {
 			t.Error("a new handshake does not count")
 		}
-		if len(h.connectedAt(nil, began)) != 0 || len(h) != 0 {
+		if len(h.connectedAt(nil, began)) != 0 || len(h.of) != 0 {
 			t.Error("a peer that is gone is remembered")
+		}
+	}
+}
+
+// A handshake that nobody had seen when the host's clock was set forth was not an hour ago:
+// there was none at the look before.
+func TestWhoIsConnectedWhenTheClockIsSet(t *testing.T) {
+	t.Parallel()
+	key, at := wgtypes.Key{1}, netip.MustParseAddrPort("192.0.2.7:4711")
+	began := time.Now()
+	h := handshakes{}
+	h.connectedAt(map[wgtypes.Key]device.PeerStatus{key: {}}, began)
+	status := map[wgtypes.Key]device.PeerStatus{key: {LastHandshake: began.Round(0).Add(-time.Hour), Endpoint: at}}
+	for _, test := range []struct {
+		after time.Duration
+		want  int
+	}{{2 * time.Second, 1}, {connected - time.Second, 1}, {connected, 0}} {
+		if got := len(h.connectedAt(status, began.Add(test.after))); got != test.want {
+			t.Errorf("%v after the look that found none, %d are connected, want %d", test.after, got, test.want)
 		}
 	}
 }
