@@ -27,16 +27,23 @@ var errNoModule = errors.New("this kernel has no WireGuard: neither built in nor
 // kernel says so only after it has found out who would make it.
 func Probe() error {
 	err := netlink.LinkAdd(&netlink.Wireguard{LinkAttrs: netlink.LinkAttrs{Name: "wg-probe", MTU: math.MaxInt32}})
-	switch {
-	case err == nil: // cannot be; but then it is there
+	if err == nil { // cannot be; but then it is there
 		_ = netlink.LinkDel(&netlink.Wireguard{LinkAttrs: netlink.LinkAttrs{Name: "wg-probe"}})
+	}
+	return probed(err)
+}
+
+// probed reads the kernel's answer (rtnetlink(7)) to that question.
+func probed(answer error) error {
+	switch {
+	case answer == nil:
 		return nil
-	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE):
+	case errors.Is(answer, unix.EINVAL), errors.Is(answer, unix.ERANGE): // the MTU
 		return nil
-	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EAFNOSUPPORT):
+	case errors.Is(answer, unix.EOPNOTSUPP), errors.Is(answer, unix.EAFNOSUPPORT): // the kind of interface
 		return errNoModule
 	}
-	return permission("cannot make network interfaces", err)
+	return permission("cannot make network interfaces", answer)
 }
 
 // choose decides for a datapath, given what Probe said. An error other than "no module"

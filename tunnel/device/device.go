@@ -150,7 +150,7 @@ func (d *Device) Apply(c *Config) (changed int, err error) {
 	if err != nil {
 		return 0, permission("cannot read the peers of "+d.name, err)
 	}
-	return d.configure(have, c)
+	return d.configure(configOf(have), c)
 }
 
 // Update is Apply for an interface that nobody else has changed since: it is not read,
@@ -159,11 +159,11 @@ func (d *Device) Update(c *Config) (changed int, err error) {
 	if d.known == nil {
 		return d.Apply(c)
 	}
-	return d.configure(d.known.device(), c)
+	return d.configure(d.known, c)
 }
 
 // configure makes an interface that is so as it should be.
-func (d *Device) configure(have *wgtypes.Device, c *Config) (changed int, err error) {
+func (d *Device) configure(have, c *Config) (changed int, err error) {
 	cfg, changed := diff(have, c)
 	if changed == 0 {
 		d.known = c
@@ -229,37 +229,6 @@ func (d *Device) Gone() <-chan struct{} {
 		return nil
 	}
 	return d.engine.dev.Wait()
-}
-
-// PeerStatus is what the interface knows about a peer.
-type PeerStatus struct {
-	// LastHandshake is when the peer was last certainly there; zero if never.
-	LastHandshake time.Time
-	// Endpoint is where it was then; invalid if unknown.
-	Endpoint netip.AddrPort
-	// Received and Sent count bytes since the peer was configured.
-	Received, Sent int64
-}
-
-// Status returns what is known about the peers, by public key.
-func (d *Device) Status() (map[wgtypes.Key]PeerStatus, error) {
-	dev, err := d.client.Device(d.name)
-	if err != nil {
-		return nil, permission("cannot read the peers of "+d.name, err)
-	}
-	out := make(map[wgtypes.Key]PeerStatus, len(dev.Peers))
-	for _, p := range dev.Peers {
-		s := PeerStatus{LastHandshake: p.LastHandshakeTime, Received: p.ReceiveBytes, Sent: p.TransmitBytes}
-		if p.Endpoint != nil {
-			a := p.Endpoint.AddrPort()
-			s.Endpoint = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
-		}
-		if s.LastHandshake.Unix() <= 0 {
-			s.LastHandshake = time.Time{}
-		}
-		out[p.PublicKey] = s
-	}
-	return out, nil
 }
 
 // Leave ends what this process does for the interface, for another one that does so right

@@ -16,13 +16,21 @@ type Config struct {
 	Peers []Peer
 }
 
-// device is an interface that is so.
-func (c *Config) device() *wgtypes.Device {
-	d := &wgtypes.Device{PrivateKey: c.PrivateKey, ListenPort: int(c.Port), Peers: make([]wgtypes.Peer, len(c.Peers))}
-	for i, p := range c.Peers {
-		d.Peers[i] = wgtypes.Peer{PublicKey: p.PublicKey, PresharedKey: p.PresharedKey, AllowedIPs: hosts(p.Addresses)}
+// configOf is what an interface is. A network that a peer may send from, and that no
+// configuration of ours has, is an invalid address.
+func configOf(d *wgtypes.Device) *Config {
+	c := &Config{PrivateKey: d.PrivateKey, Port: uint16(d.ListenPort), Peers: make([]Peer, len(d.Peers))}
+	for i, p := range d.Peers {
+		addresses := make([]netip.Addr, len(p.AllowedIPs))
+		for j, n := range p.AllowedIPs {
+			if ones, bits := n.Mask.Size(); ones == bits {
+				a, _ := netip.AddrFromSlice(n.IP)
+				addresses[j] = a.Unmap()
+			}
+		}
+		c.Peers[i] = Peer{PublicKey: p.PublicKey, PresharedKey: p.PresharedKey, Addresses: addresses}
 	}
-	return d
+	return c
 }
 
 // Peer is one peer. It is known by its key alone: where it is, it says itself.
@@ -38,29 +46,32 @@ type Peer struct {
 // different. Nothing else is mentioned, and the peer list as a whole is never replaced: a
 // peer that is set anew has no session, and waits 15 s for the next one. Changes are
 // counted for the log.
-func diff(have *wgtypes.Device, want *Config) (cfg wgtypes.Config, changed int) {
+func diff(have, want *Config) (cfg wgtypes.Config, changed int) {
 	if have.PrivateKey != want.PrivateKey {
 		cfg.PrivateKey = &want.PrivateKey
 		changed++
 	}
-	if port := int(want.Port); have.ListenPort != port {
+	if have.Port != want.Port {
+		port := int(want.Port)
 		cfg.ListenPort = &port
 		changed++
 	}
 	wanted := make(map[wgtypes.Key]bool, len(want.Peers))
-	for _, p := range want.Peers {
-		wanted[p.PublicKey] = true
+	for i := range want.Peers {
+		wanted[want.Peers[i].PublicKey] = true
 	}
-	known := make(map[wgtypes.Key]*wgtypes.Peer, len(have.Peers))
-	for i, p := range have.Peers {
-		known[p.PublicKey] = &have.Peers[i]
+	known := make(map[wgtypes.Key]*Peer, len(have.Peers))
+	for i := range have.Peers {
+		p := &have.Peers[i]
+		known[p.PublicKey] = p
 		if !wanted[p.PublicKey] {
 			cfg.Peers = append(cfg.Peers, wgtypes.PeerConfig{PublicKey: p.PublicKey, Remove: true, UpdateOnly: true})
 		}
 	}
-	for _, p := range want.Peers {
+	for i := range want.Peers {
+		p := &want.Peers[i]
 		old := known[p.PublicKey]
-		if old != nil && old.PresharedKey == p.PresharedKey && sameAddresses(old.AllowedIPs, p.Addresses) {
+		if old != nil && old.PresharedKey == p.PresharedKey && sameAddresses(old.Addresses, p.Addresses) {
 			continue
 		}
 		next := wgtypes.PeerConfig{PublicKey: p.PublicKey, UpdateOnly: old != nil, ReplaceAllowedIPs: true, AllowedIPs: hosts(p.Addresses)}
@@ -72,15 +83,13 @@ func diff(have *wgtypes.Device, want *Config) (cfg wgtypes.Config, changed int) 
 	return cfg, changed + len(cfg.Peers)
 }
 
-// sameAddresses says whether the networks are those of the addresses, in any order.
-func sameAddresses(networks []net.IPNet, addresses []netip.Addr) bool {
-	if len(networks) != len(addresses) {
+// sameAddresses says whether two lists hold the same, in any order; neither has one twice.
+func sameAddresses(a, b []netip.Addr) bool {
+	if len(a) != len(b) {
 		return false
 	}
-	for _, n := range networks {
-		a, ok := netip.AddrFromSlice(n.IP)
-		ones, bits := n.Mask.Size()
-		if !ok || ones != bits || !slices.Contains(addresses, a.Unmap()) {
+	for _, x := range a {
+		if !slices.Contains(b, x) {
 			return false
 		}
 	}

@@ -92,12 +92,12 @@ func TestDiffReachesWhatIsWanted(t *testing.T) {
 	var m model
 	for step := range 500 {
 		want := config()
-		cfg, changed := diff(&m.Device, want)
+		cfg, changed := diff(configOf(&m.Device), want)
 		m.configure(t, cfg)
-		if again, n := diff(want.device(), want); n != 0 {
+		if again, n := diff(want, want); n != 0 {
 			t.Fatalf("step %d: what was made last differs from itself in %d: %+v", step, n, again)
 		}
-		if again, n := diff(&m.Device, want); n != 0 {
+		if again, n := diff(configOf(&m.Device), want); n != 0 {
 			t.Fatalf("step %d: %d changes became %d more: %+v", step, changed, n, again)
 		}
 		if len(m.Peers) != len(want.Peers) || m.PrivateKey != want.PrivateKey || m.ListenPort != int(want.Port) {
@@ -114,11 +114,28 @@ func TestDiffLeavesOthersAlone(t *testing.T) {
 		{PublicKey: key(4), Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.4")}},
 	}}
 	var m model
-	cfg, _ := diff(&m.Device, want)
+	cfg, _ := diff(configOf(&m.Device), want)
 	m.configure(t, cfg)
 	want.Peers = append(want.Peers[:1], Peer{PublicKey: key(5), Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.4")}})
-	cfg, changed := diff(&m.Device, want)
+	cfg, changed := diff(configOf(&m.Device), want)
 	if changed != 2 || len(cfg.Peers) != 2 || !cfg.Peers[0].Remove || cfg.Peers[0].PublicKey != key(4) || cfg.Peers[1].PublicKey != key(5) || cfg.PrivateKey != nil || cfg.ListenPort != nil {
 		t.Errorf("%d changes: %+v", changed, cfg)
+	}
+}
+
+// A network that somebody has given a peer by hand is none of ours.
+func TestDiffTakesNetworksAway(t *testing.T) {
+	t.Parallel()
+	want := &Config{Peers: []Peer{{PublicKey: key(2), Addresses: []netip.Addr{netip.MustParseAddr("10.0.0.2")}}}}
+	for _, network := range []string{"10.0.0.2/31", "10.0.0.3/32", "fd00::2/128"} {
+		_, n, err := net.ParseCIDR(network)
+		if err != nil {
+			t.Fatal(err)
+		}
+		have := &wgtypes.Device{Peers: []wgtypes.Peer{{PublicKey: key(2), AllowedIPs: []net.IPNet{*n}}}}
+		cfg, _ := diff(configOf(have), want)
+		if len(cfg.Peers) != 1 || !cfg.Peers[0].ReplaceAllowedIPs || len(cfg.Peers[0].AllowedIPs) != 1 || cfg.Peers[0].AllowedIPs[0].String() != "10.0.0.2/32" {
+			t.Errorf("%s: %+v", network, cfg.Peers)
+		}
 	}
 }
