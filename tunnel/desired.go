@@ -43,6 +43,7 @@ func Desire(s *Snapshot, now time.Time, gateway *GatewayInfo, preshared func(*Pe
 		taken[a] = "the gateway"
 	}
 	keys := map[PublicKey]string{gateway.PublicKey: "the gateway"}
+	all := Bound(nil, gateway.Routes) // once: most peers may reach what is routed
 	for i := range s.Peers {
 		p := &s.Peers[i]
 		if p.Disabled || p.Expired(now) {
@@ -53,7 +54,10 @@ func Desire(s *Snapshot, now time.Time, gateway *GatewayInfo, preshared func(*Pe
 			d.Problems = append(d.Problems, fmt.Errorf("peer %s has no access: %w", p.Name, err))
 			continue
 		}
-		want := DesiredPeer{Name: p.Name, PublicKey: p.PublicKey, Addresses: addresses, Rules: Bound(p.Allow, gateway.Routes), Expires: p.Expires}
+		want := DesiredPeer{Name: p.Name, PublicKey: p.PublicKey, Addresses: addresses, Rules: all, Expires: p.Expires}
+		if len(p.Allow) > 0 {
+			want.Rules = Bound(p.Allow, gateway.Routes)
+		}
 		if p.Preshared != nil {
 			// Without its key the peer would be let in with less than was asked for.
 			if want.Preshared, err = preshared(p); err != nil {

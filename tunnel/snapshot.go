@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/netip"
+	"sort"
 )
 
 // Snapshot is all that a store held at one moment, read-only for everybody.
@@ -67,20 +68,19 @@ type Broken struct {
 
 // Peer finds a peer by its name.
 func (s *Snapshot) Peer(name string) (Peer, bool) {
-	for i := range s.Peers {
-		if s.Peers[i].Name == name {
-			return s.Peers[i], true
-		}
-	}
-	return Peer{}, false
+	return find(s.Peers, name, func(p *Peer) string { return p.Name })
 }
 
 // Gateway finds a gateway by its name.
 func (s *Snapshot) Gateway(name string) (GatewayInfo, bool) {
-	for i := range s.Gateways {
-		if s.Gateways[i].Name == name {
-			return s.Gateways[i], true
-		}
+	return find(s.Gateways, name, func(g *GatewayInfo) string { return g.Name })
+}
+
+// find looks an item up in a list that is sorted by name.
+func find[T any](list []T, name string, nameOf func(*T) string) (item T, ok bool) {
+	i := sort.Search(len(list), func(i int) bool { return nameOf(&list[i]) >= name })
+	if i < len(list) && nameOf(&list[i]) == name {
+		return list[i], true
 	}
-	return GatewayInfo{}, false
+	return item, false
 }

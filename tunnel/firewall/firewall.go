@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/google/nftables"
@@ -23,7 +25,6 @@ type Firewall struct {
 	// What is in force, as far as we know; nil before the first Apply.
 	rules   *Rules
 	sides   []*side
-	members [2]membership // of each side
 	counted map[string]uint64
 }
 
@@ -37,9 +38,8 @@ func New(now func() time.Time) *Firewall {
 // replaced; both are one transaction of the kernel's, and packets meet one state or the
 // other.
 func (f *Firewall) Apply(r *Rules) error {
-	next := [2]membership{members(r, true), members(r, false)}
-	if f.rules != nil && sameTable(f.rules, r) && f.update(&next) == nil {
-		f.rules, f.members = r, next
+	if f.rules != nil && sameTable(f.rules, r) && f.update(r) == nil {
+		f.rules = r
 		return nil
 	}
 	_ = f.collect() // they begin at zero in a new table
@@ -51,7 +51,7 @@ func (f *Firewall) Apply(r *Rules) error {
 	if err != nil {
 		return explain("cannot put the tunnel's rules in force", err)
 	}
-	f.rules, f.sides, f.members = r, sides, next
+	f.rules, f.sides = r, sides
 	return nil
 }
 
@@ -63,13 +63,17 @@ func sameTable(a, b *Rules) bool {
 }
 
 // update changes only what differs. It fails if the table is not what we think it is.
-func (f *Firewall) update(next *[2]membership) error {
+func (f *Firewall) update(r *Rules) error {
+	before, after := *f.rules, *r
+	before.Peers, after.Peers = changedPeers(f.rules.Peers, r.Peers)
 	now := f.now()
 	changed := false
 	err := f.transaction(func(c *nftables.Conn) error {
-		for i, s := range f.sides {
+		for _, s := range f.sides {
+			v4 := s.digit == ipv4.digit
+			have, want := members(&before, v4), members(&after, v4)
 			for j, set := range s.dynamic {
-				gone, fresh := difference(f.members[i][j], next[i][j], now)
+				gone, fresh := difference(have[j], want[j], now)
 				changed = changed || len(gone)+len(fresh) > 0
 				// The set's number was of the batch that made it.
 				named := *set
@@ -91,6 +95,37 @@ func (f *Firewall) update(next *[2]membership) error {
 		return errors.New("the table has gone")
 	}
 	return nil
+}
+
+// changedPeers returns the peers that are not in the other list as they are. No member of a
+// set is two peers', so the others' members stay as they are.
+func changedPeers(have, want []Peer) (gone, fresh []Peer) {
+	old := make(map[netip.Addr]*Peer, len(have))
+	first := func(p *Peer) (a netip.Addr) { // none has no members
+		if len(p.Addresses) > 0 {
+			a = p.Addresses[0]
+		}
+		return a
+	}
+	for i := range have {
+		old[first(&have[i])] = &have[i]
+	}
+	for i := range want {
+		p := &want[i]
+		if was := old[first(p)]; was != nil && was.equal(p) {
+			delete(old, first(p))
+			continue
+		}
+		fresh = append(fresh, *p)
+	}
+	for _, p := range old {
+		gone = append(gone, *p)
+	}
+	return gone, fresh
+}
+
+func (p *Peer) equal(o *Peer) bool {
+	return p.Expires.Equal(o.Expires) && slices.Equal(p.Addresses, o.Addresses) && slices.Equal(p.Allow, o.Allow)
 }
 
 // difference returns what has to be deleted and added to come from one state of a set to

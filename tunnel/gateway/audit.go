@@ -29,39 +29,39 @@ const (
 // ends says whether the peer has no access any more.
 func (e event) ends() bool { return e.what == removed || e.what == disabled || e.what == expired }
 
-// changes lists how access differs between two states: what was taken away first.
-// The snapshot tells why somebody's has ended.
+// changes lists how access differs between two states, both sorted by name: what was taken
+// away first. The snapshot tells why somebody's has ended.
 func changes(before, after []tunnel.DesiredPeer, in *tunnel.Snapshot) []event {
-	old := map[string]tunnel.DesiredPeer{}
-	for _, p := range before {
-		old[p.Name] = p
-	}
 	var gone, fresh []event
-	for _, p := range after {
-		was, ok := old[p.Name]
-		delete(old, p.Name)
+	for len(before) > 0 || len(after) > 0 {
 		switch {
-		case !ok:
-			fresh = append(fresh, event{begins, p})
-		case was.PublicKey != p.PublicKey:
-			fresh = append(fresh, event{rekeyed, p})
-		case !sameAccess(&was, &p):
-			fresh = append(fresh, event{changed, p})
-		}
-	}
-	for _, p := range before {
-		if _, ok := old[p.Name]; !ok {
+		case len(after) == 0 || len(before) > 0 && before[0].Name < after[0].Name:
+			gone = append(gone, event{ended(before[0].Name, in), before[0]})
+			before = before[1:]
 			continue
+		case len(before) == 0 || after[0].Name < before[0].Name:
+			fresh = append(fresh, event{begins, after[0]})
+			after = after[1:]
+			continue
+		case before[0].PublicKey != after[0].PublicKey:
+			fresh = append(fresh, event{rekeyed, after[0]})
+		case !sameAccess(&before[0], &after[0]):
+			fresh = append(fresh, event{changed, after[0]})
 		}
-		why := removed
-		if now, ok := in.Peer(p.Name); ok {
-			if why = expired; now.Disabled {
-				why = disabled
-			}
-		}
-		gone = append(gone, event{why, p})
+		before, after = before[1:], after[1:]
 	}
 	return append(gone, fresh...)
+}
+
+// ended is why a peer has no access any more.
+func ended(name string, in *tunnel.Snapshot) what {
+	switch now, ok := in.Peer(name); {
+	case !ok:
+		return removed
+	case now.Disabled:
+		return disabled
+	}
+	return expired
 }
 
 func sameAccess(a, b *tunnel.DesiredPeer) bool {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,7 +51,7 @@ func interfaceAddresses(info *tunnel.GatewayInfo) []netip.Prefix {
 
 // deviceConfig is what the interface should be.
 func deviceConfig(d *tunnel.Desired, private tunnel.SecretKey, port uint16) *device.Config {
-	c := &device.Config{PrivateKey: private.Key(), Port: port}
+	c := &device.Config{PrivateKey: private.Key(), Port: port, Peers: make([]device.Peer, 0, len(d.Peers))}
 	for _, p := range d.Peers {
 		c.Peers = append(c.Peers, device.Peer{PublicKey: wgtypes.Key(p.PublicKey), PresharedKey: p.Preshared.Key(), Addresses: p.Addresses})
 	}
@@ -66,12 +67,16 @@ func firewallRules(s *configs.Settings, info *tunnel.GatewayInfo, d *tunnel.Desi
 	if floating(s) {
 		r.Floating = netip.AddrPortFrom(s.KeepalivedVIP, s.TunnelPort)
 	}
-	for _, p := range d.Peers {
-		peer := firewall.Peer{Addresses: p.Addresses, Expires: p.Expires}
-		for _, rule := range p.Rules {
-			peer.Allow = append(peer.Allow, allow(rule)...)
+	r.Peers = make([]firewall.Peer, len(d.Peers))
+	for i, p := range d.Peers {
+		r.Peers[i] = firewall.Peer{Addresses: p.Addresses, Expires: p.Expires}
+		if i > 0 && slices.EqualFunc(p.Rules, d.Peers[i-1].Rules, tunnel.Rule.Equal) {
+			r.Peers[i].Allow = r.Peers[i-1].Allow // most peers may the same
+			continue
 		}
-		r.Peers = append(r.Peers, peer)
+		for _, rule := range p.Rules {
+			r.Peers[i].Allow = append(r.Peers[i].Allow, allow(rule)...)
+		}
 	}
 	return r
 }

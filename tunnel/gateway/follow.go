@@ -39,10 +39,9 @@ func (g *Gateway) report(err error) {
 func (g *Gateway) ask(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	cluster, err := g.Store.Join(ctx, proposal(&g.inForce))
-	var next tunnel.Snapshot
-	if err == nil {
-		next, err = g.Store.Read(ctx)
+	next, err := g.Store.Read(ctx)
+	if cluster, ok := proposal(&g.inForce); ok && err == nil && !next.Cluster.ULA.IsValid() {
+		next.Cluster, err = g.Store.Join(ctx, cluster)
 	}
 	if err == nil {
 		settled, verdict, problems := tunnel.Settle(&g.inForce, &next)
@@ -54,22 +53,17 @@ func (g *Gateway) ask(ctx context.Context) {
 		}
 		return
 	}
-	if !g.inForce.Cluster.ULA.IsValid() {
-		g.inForce.Cluster = cluster // perhaps it could be joined but not read
-	}
 	g.storeTold(fmt.Errorf("%w; the last state stays in force", err))
 	if len(g.inForce.Peers) == 0 {
 		g.Log.Warn("nobody has access until the store can be read: there is no last state on this host")
 	}
 }
 
-// proposal is what the cluster will be if this gateway is its first, or the first after
-// the store was lost.
-func proposal(inForce *tunnel.Snapshot) tunnel.Cluster {
-	if inForce.Cluster.ULA.IsValid() {
-		return inForce.Cluster
-	}
-	return tunnel.NewCluster()
+// proposal is what the cluster will be if this gateway is the first of its store. ok is
+// false if it knows peers: then a store without a cluster is one that was lost, and made
+// anew by us it would say, to every gateway, that those peers are gone.
+func proposal(inForce *tunnel.Snapshot) (cluster tunnel.Cluster, ok bool) {
+	return tunnel.NewCluster(), len(inForce.Peers) == 0
 }
 
 // take makes a state of the store the one in force. It returns whether that changes

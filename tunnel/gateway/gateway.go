@@ -100,7 +100,7 @@ func New(o Options) *Gateway { return newGateway(o, hostEffects(o.Settings)) }
 func newGateway(o Options, e effects) *Gateway {
 	return &Gateway{
 		Options: o, effects: e, figures: newFigures(),
-		shaken: handshakes{}, publish: newPublisher(), reloads: make(chan reload), asks: make(chan chan report), accepted: make(chan accepted, 1), reported: make(chan error, 16), stopped: make(chan struct{}),
+		publish: newPublisher(), reloads: make(chan reload), asks: make(chan chan report), accepted: make(chan accepted, 1), reported: make(chan error, 16), stopped: make(chan struct{}),
 	}
 }
 
@@ -129,9 +129,10 @@ func (g *Gateway) Run(ctx context.Context, ready func()) (err error) {
 	}
 	helpers.Go(func() { g.serveStatus(listener) })
 	helpers.Go(func() { <-ctx.Done(); _ = listener.Close() })
-	last, cluster := g.inForce, proposal(&g.inForce)
+	last := g.inForce
+	cluster, join := proposal(&last)
 	helpers.Go(func() { tunnel.Follow(ctx, g.Store, last, g.accept, g.report) })
-	helpers.Go(func() { g.publish.run(ctx, g.Store, cluster, g.Log) })
+	helpers.Go(func() { g.publish.run(ctx, g.Store, cluster, join, g.Log) })
 	ready()
 	if len(g.desired.Peers) >= manyPeers {
 		defer debug.SetGCPercent(debug.SetGCPercent(manyGarbage))

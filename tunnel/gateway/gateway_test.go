@@ -251,6 +251,47 @@ func TestTheLastStateStays(t *testing.T) {
 	}
 }
 
+// A store that was wiped is no removal of everybody, neither for those who start then nor
+// for those who run. What was there comes back by an import.
+func TestAWipedStoreStaysOne(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	alice := r.add("alice", nil)
+	r.start()
+	r.have(alice)
+	backup, err := r.store.(*store.Store).Export(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.end(); err != nil {
+		t.Fatal(err)
+	}
+	fresh := store.NewMemory(time.Now)
+	r.store = fresh
+	r.start()
+	lab.Eventually(t, testPatience, "the gateway to be published", func() bool {
+		s, err := fresh.Read(t.Context())
+		_, ok := s.Gateway("gw")
+		return err == nil && ok
+	})
+	// Everything that it does with the store was done before it published itself.
+	s, err := fresh.Read(t.Context())
+	if err != nil || s.Cluster.ULA.IsValid() {
+		t.Errorf("the store was made anew: %v, %v", s.Cluster, err)
+	}
+	r.add("mallory", nil)
+	lab.Eventually(t, testPatience, "the loss to be told", func() bool { return strings.Contains(r.log.String(), "peer import") })
+	r.have(alice)
+	if _, err := fresh.Remove(t.Context(), "mallory"); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := fresh.Import(t.Context(), backup); err != nil || n != 1 {
+		t.Fatal(n, err)
+	}
+	bob := r.add("bob", nil)
+	r.have(alice, bob)
+}
+
 // A last state that cannot be read is nobody's access, and no reason not to start.
 func TestABrokenLastStateIsNoReasonToStayDown(t *testing.T) {
 	t.Parallel()

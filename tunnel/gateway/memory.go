@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"panteras/internal/statefile"
@@ -44,6 +46,7 @@ func recall(folder tunnel.Folder) (memory, error) {
 	if err != nil {
 		return memory{}, fmt.Errorf("cannot use the last state in %s: %w", file, err)
 	}
+	slices.SortFunc(m.Peers, func(a, b tunnel.Peer) int { return strings.Compare(a.Name, b.Name) })
 	return m, nil
 }
 

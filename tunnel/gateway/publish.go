@@ -38,10 +38,10 @@ func (p *publisher) again(info tunnel.GatewayInfo) {
 	p.set(info)
 }
 
-// run publishes until ctx is done. The cluster is made if nobody has made it.
-func (p *publisher) run(ctx context.Context, store tunnel.Store, cluster tunnel.Cluster, log *slog.Logger) {
+// run publishes until ctx is done. With join, the cluster is made if nobody has made it.
+func (p *publisher) run(ctx context.Context, store tunnel.Store, cluster tunnel.Cluster, join bool, log *slog.Logger) {
 	var wanted, published tunnel.GatewayInfo
-	joined, told := false, false
+	joined, told := !join, false
 	retry := time.NewTimer(publishRetry)
 	defer retry.Stop()
 	for {
