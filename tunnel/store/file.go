@@ -174,7 +174,7 @@ func (f *file) lock(ctx context.Context) (unlock func(), err error) {
 }
 
 // lookInterval is how often the file is looked at.
-const lookInterval = 200 * time.Millisecond
+const lookInterval = 100 * time.Millisecond
 
 func (f *file) watch(ctx context.Context, prefix string, seen func(view, error)) {
 	ticker := time.NewTicker(lookInterval)

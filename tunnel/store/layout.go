@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/netip"
@@ -74,12 +73,8 @@ func decodeCluster(value []byte) (tunnel.Cluster, error) {
 // decode reads one JSON value and nothing after it. Fields that this version does
 // not know are let through: a newer one may have written them.
 func decode(value []byte, into any) error {
-	decoder := json.NewDecoder(bytes.NewReader(value))
-	if err := decoder.Decode(into); err != nil {
+	if err := json.Unmarshal(value, into); err != nil {
 		return fmt.Errorf("it cannot be read: %w", err)
-	}
-	if decoder.More() {
-		return fmt.Errorf("it cannot be read: something follows the JSON value")
 	}
 	return nil
 }
