@@ -86,6 +86,11 @@ bench-dns: go build bin/consul bin/coredns ## measure the DNS server beside othe
 	@tools/deps.sh test bench
 	go test -run '^$$' -bench DNS -benchtime 1x -timeout 2h ./test/dnsbench $(BENCHFLAGS)
 
+.PHONY: bench-tunnel
+bench-tunnel: go tools build ## measure the tunnel beside others, 9 minutes (BENCHFLAGS='-tunnel-rounds 3'), and with 10,000 peers
+	@tools/deps.sh test bench
+	go test -run '^$$' -bench '^BenchmarkTunnel' -benchtime 1x -timeout 40m ./test $(BENCHFLAGS)
+
 .PHONY: soak
 soak: tools build ## ask the DNS server for SOAKTIME (30m) at SOAKRATE (20000/s) while its Consul, recursors and settings change
 	@tools/deps.sh test

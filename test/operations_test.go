@@ -96,7 +96,7 @@ func copyKey(t *testing.T, from, to *node) {
 	}
 }
 
-func loadAverage(t *testing.T) string {
+func loadAverage(t testing.TB) string {
 	t.Helper()
 	load, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

@@ -2,6 +2,7 @@ package test
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,17 +18,16 @@ import (
 	"panteras/tunnel"
 )
 
+// tunnelRounds is given as: make bench-tunnel BENCHFLAGS='-tunnel-rounds 9'.
+var tunnelRounds = flag.Int("tunnel-rounds", 5, "how often BenchmarkTunnel takes each figure")
+
 // way is one way from the client to the service.
 type way struct {
 	name string
 	lab  *tunnelLab
-	// reach is what the client dials: the service's address.
+	// figures are what was measured, by name: one value for each round, 0 where it failed.
 	figures map[string][]float64
 }
-
-// The benchmark's rounds: each way is measured once in each, so that what the machine does
-// besides falls on all of them.
-const benchRounds = 5
 
 // measures are what is measured: iperf3's arguments, by name.
 var measures = []struct {
@@ -40,18 +40,25 @@ var measures = []struct {
 	{"down x4", []string{"-R", "-P", "4"}},
 }
 
+// The other figures.
+const (
+	latency   = "round trip µs"
+	processor = "CPU s/GB"
+)
+
 // BenchmarkTunnel compares the tunnel with no tunnel at all, with WireGuard alone, with
 // OpenVPN and with sshuttle: throughput, latency, and the processor time for a gigabyte.
-// It prints medians, and their ratios to the tunnel's.
+// Each way is measured once in each round, so that what the machine does besides falls on
+// all of them, and each round begins with another one.
 func BenchmarkTunnel(b *testing.B) {
 	ways := []*way{bare(b), ours(b), wireguardAlone(b), wireguardWithNAT(b), openVPN(b), sshuttle(b)}
 	for range b.N {
 		for _, w := range ways {
 			w.figures = map[string][]float64{}
 		}
-		for range benchRounds {
-			for _, w := range ways {
-				w.measure(b)
+		for round := range *tunnelRounds {
+			for i := range ways {
+				ways[(round+i)%len(ways)].measure(b)
 			}
 		}
 	}
@@ -61,6 +68,7 @@ func BenchmarkTunnel(b *testing.B) {
 // measure takes every figure once.
 func (w *way) measure(b *testing.B) {
 	b.Helper()
+	spent, gigabytes := 0.0, 0.0
 	for _, m := range measures {
 		before := w.cpu(b)
 		out, err := w.lab.client.try(b, nil, "iperf3", slices.Concat([]string{"-J", "-c", serviceAddr, "-t", "2", "-O", "1"}, m.args)...)
@@ -74,18 +82,20 @@ func (w *way) measure(b *testing.B) {
 		}
 		if err2 := json.Unmarshal([]byte(out), &result); err != nil || err2 != nil {
 			b.Logf("%s, %s: %v\n%s", w.name, m.name, err, out)
-			continue
 		}
-		w.note(m.name+" Mbit/s", result.End.Received.Bits/1e6)
-		if gigabytes := result.End.Received.Bytes / 1e9; gigabytes > 0 {
-			w.note("CPU s/GB", (w.cpu(b)-before)/gigabytes)
-		}
+		w.note(m.name, result.End.Received.Bits/1e6)
+		spent += w.cpu(b) - before
+		// What went through in the first second, which iperf3 leaves out, took its time too.
+		gigabytes += result.End.Received.Bits / 8 * 3 / 1e9
+	}
+	if gigabytes > 0 {
+		w.note(processor, spent/gigabytes)
 	}
 	if w.name != "sshuttle" { // carries no ICMP
 		out, err := w.lab.client.try(b, nil, "ping", "-q", "-c", "300", "-i", "0.002", serviceAddr)
 		if m := pingAverage.FindStringSubmatch(out); err == nil && m != nil {
 			avg, _ := strconv.ParseFloat(m[1], 64)
-			w.note("round trip µs", avg*1000)
+			w.note(latency, avg*1000)
 		}
 	}
 }
@@ -100,15 +110,25 @@ func (w *way) note(figure string, value float64) {
 // their processes, but not of those that measure.
 func (w *way) cpu(b *testing.B) float64 {
 	b.Helper()
+	total := 0.0
+	for _, pid := range processesOf(b, w.lab.client, w.lab.gateway) {
+		own, _, _ := lab.ProcessorTime(pid) // it may have ended
+		total += own
+	}
+	return total
+}
+
+// processesOf are the processes that run on hosts, but for iperf3.
+func processesOf(b *testing.B, hosts ...*host) (pids []int) {
+	b.Helper()
 	networks := map[string]bool{}
-	for _, h := range []*host{w.lab.client, w.lab.gateway} {
+	for _, h := range hosts {
 		network, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", h.net.Fd()))
 		if err != nil {
 			b.Fatal(err)
 		}
 		networks[network] = true
 	}
-	total := 0.0
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, p := range processes {
 		network, err := os.Readlink(p + "/ns/net")
@@ -117,41 +137,16 @@ func (w *way) cpu(b *testing.B) float64 {
 			continue
 		}
 		pid, _ := strconv.Atoi(filepath.Base(p))
-		own, _, _ := lab.ProcessorTime(pid) // it may have ended
-		total += own
+		pids = append(pids, pid)
 	}
-	return total
+	return pids
 }
 
-// report prints the medians, and how many times ours each is.
-func report(b *testing.B, ways []*way) {
-	figures := []string{}
-	for _, m := range measures {
-		figures = append(figures, m.name+" Mbit/s")
-	}
-	figures = append(figures, "round trip µs", "CPU s/GB")
-	var text, spread strings.Builder
-	fmt.Fprintf(&text, "medians of %d rounds; in brackets ours divided by theirs\n%-18s", benchRounds, "")
-	for _, f := range figures {
-		fmt.Fprintf(&text, "%18s", f)
-	}
-	mine := ways[slices.IndexFunc(ways, func(w *way) bool { return w.name == "panteras" })]
-	for _, w := range ways {
-		fmt.Fprintf(&text, "\n%-18s", w.name)
-		for _, f := range figures {
-			m := lab.Median(w.figures[f])
-			if m == 0 {
-				fmt.Fprintf(&text, "%18s", "-")
-				continue
-			}
-			fmt.Fprintf(&text, "%10.5g %7s", m, fmt.Sprintf("(%.2f)", lab.Median(mine.figures[f])/m))
-			fmt.Fprintf(&spread, "\n%s, %s: %.5g to %.5g", w.name, f, slices.Min(w.figures[f]), slices.Max(w.figures[f]))
-		}
-	}
-	b.Log(text.String() + "\nfrom the least to the most of the rounds:" + spread.String())
-	b.ReportMetric(lab.Median(mine.figures["up Mbit/s"]), "Mbit/s-up")
-	b.ReportMetric(lab.Median(mine.figures["down Mbit/s"]), "Mbit/s-down")
-}
+// The names of the ways that others are compared with.
+const (
+	panterasWay = "panteras"
+	wireguardGo = "wireguard-go"
+)
 
 // newWay makes hosts of their own for a way, with iperf3 at the service.
 func newWay(b *testing.B, name string) *way {
@@ -187,12 +182,13 @@ func bare(b *testing.B) *way {
 
 // ours is the tunnel with 5,000 more elements of policy in its firewall.
 func ours(b *testing.B) *way {
-	w := newWay(b, "panteras")
+	w := newWay(b, panterasWay)
 	texts := []string{serviceAddr + "/32"}
 	for i := range 5000 {
 		texts = append(texts, fmt.Sprintf("10.210.0.%d/32:tcp/%d", 10+i%200, 1000+2*i))
 	}
 	peer := w.lab.add("bench", func(p *tunnel.Peer) { p.Allow = rules(b, texts...) })
+	w.lab.program = build(b, "panteras-symbols", "./cmd/panteras") // for profiles
 	w.lab.start()
 	if n := strings.Count(w.lab.gateway.run(b, "nft", "list", "set", "inet", "panteras", "exact4"), peer.v4()); n < 5000 {
 		b.Fatalf("%d elements", n)
@@ -206,7 +202,7 @@ func ours(b *testing.B) *way {
 }
 
 // wireguardAlone is the same WireGuard at both ends, without any firewall.
-func wireguardAlone(b *testing.B) *way { return wireguard(b, "wireguard-go") }
+func wireguardAlone(b *testing.B) *way { return wireguard(b, wireguardGo) }
 
 // wireguardWithNAT is that behind one rule of a firewall, which gives packets the gateway's
 // address, as ours does: it tells what following connections costs by itself.
@@ -222,6 +218,7 @@ func wireguard(b *testing.B, name string) *way {
 	client, _ := tunnel.NewPrivateKey()
 	gateway, _ := tunnel.NewPrivateKey()
 	dir := b.TempDir()
+	engine := "WG_QUICK_USERSPACE_IMPLEMENTATION=" + build(b, "wireguard-symbols", "golang.zx2c4.com/wireguard")
 	for _, end := range []struct {
 		host *host
 		text string
@@ -233,13 +230,29 @@ func wireguard(b *testing.B, name string) *way {
 		if err := os.WriteFile(file, []byte(end.text), 0o600); err != nil {
 			b.Fatal(err)
 		}
-		wgQuickUp(b, end.host, file, currentWireGuard(b))
+		wgQuickUp(b, end.host, file, engine)
 	}
 	return w.await(b)
 }
 
-// openVPN has the faster of its ciphers on machines without AES in hardware, large buffers
-// and a data channel in user space, where the kernel has none.
+// fasterCipher is the one of OpenVPN's two ciphers that this machine computes faster.
+func fasterCipher(b *testing.B, dir string) string {
+	best, fastest := "", 0.0
+	for _, cipher := range []string{"CHACHA20-POLY1305", "AES-256-GCM"} {
+		out := command(b, dir, "openssl", "speed", "-mr", "-seconds", "1", "-bytes", "1400", "-evp", strings.ToLower(cipher))
+		speed, err := strconv.ParseFloat(strings.TrimSpace(out[strings.LastIndex(out, ":")+1:]), 64) // +F:25:AES-256-GCM:880047216.49
+		if err != nil {
+			b.Fatalf("openssl speed: %v\n%s", err, out)
+		}
+		if speed > fastest {
+			best, fastest = cipher, speed
+		}
+	}
+	return best
+}
+
+// openVPN has the faster of its ciphers, large buffers and a data channel in user space,
+// where the kernel has none.
 func openVPN(b *testing.B) *way {
 	w := newWay(b, "OpenVPN")
 	w.routed(b, "10.99.0.0/16")
@@ -251,7 +264,7 @@ func openVPN(b *testing.B) *way {
 		fingerprint[end] = hash
 	}
 	common := []string{
-		"--dev", "tun", "--proto", "udp", "--topology", "subnet", "--data-ciphers", "CHACHA20-POLY1305", "--auth", "none",
+		"--dev", "tun", "--proto", "udp", "--topology", "subnet", "--data-ciphers", fasterCipher(b, dir), "--auth", "none",
 		"--sndbuf", "4194304", "--rcvbuf", "4194304", "--txqueuelen", "4000", "--fast-io", "--disable-dco", "--verb", "1",
 	}
 	start := func(h *host, end, other string, args ...string) {

@@ -72,6 +72,7 @@ func (h *host) recursor(t testing.TB, address, answer string) {
 // What people come for: a client file, as `peer add` wrote it, unchanged; the platform's
 // names, and its services. Then Consul dies, and nothing changes for those who are in.
 func TestTunnelIsWhatPeopleComeFor(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	node := l.withConsul()
 	l.service.recursor(t, serviceAddr+":53", "192.168.1.1")

@@ -127,6 +127,7 @@ func TestTunnelLeaksNothing(t *testing.T) {
 
 // What somebody takes away is put back, and what stands in the way is told.
 func TestTunnelMendsWhatOthersBreak(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	l.gateway.run(t, "nft", `table inet theirs {
 		chain fw { type filter hook forward priority 10; policy drop; }

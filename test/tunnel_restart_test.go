@@ -47,6 +47,7 @@ func TestTunnelComesBackAfterAKill(t *testing.T) {
 
 // What the gateway knows of its peers is served to those who may know.
 func TestTunnelStatus(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	l.start()
 	l.service.echo(t, serviceAddr+":80")
@@ -107,10 +108,22 @@ func TestTunnelStatus(t *testing.T) {
 	if got := l.metric(`panteras_tunnel_bytes_total{direction="received",peer="alice"}`); got < 1 {
 		t.Errorf("bytes of alice: %v", got)
 	}
+	if got := time.Unix(int64(l.metric(`panteras_tunnel_last_handshake_seconds{peer="alice"}`)), 0); time.Since(got) > time.Minute {
+		t.Errorf("alice's last handshake: %v", got)
+	}
+	if got := l.metric(`panteras_tunnel_last_handshake_seconds{peer="bob"}`); got != -1 {
+		t.Errorf("bob's last handshake: %v", got)
+	}
+	// Two peers came, one after the other.
+	if got := l.metric("panteras_tunnel_reconcile_lag_seconds_count"); got < 1 {
+		t.Errorf("changes that came into force: %v", got)
+	}
+	lab.Eventually(t, patience, "alice to count as connected", func() bool { return l.metric(`panteras_tunnel_peers{state="connected"}`) == 1 })
 }
 
 // The service sees the gateway's address, or the peer's where there is no NAT.
 func TestTunnelAddressAtTheService(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	l.service.route(t, "10.99.0.0/16", gatewayInner)
 	dir := t.TempDir()
