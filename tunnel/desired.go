@@ -37,12 +37,13 @@ type DesiredPeer struct {
 // and have not expired, each within the gateway's routes. preshared makes a
 // peer's preshared key; see [Secrets.PresharedKey].
 func Desire(s *Snapshot, now time.Time, gateway *GatewayInfo, preshared func(*Peer) (SecretKey, error)) Desired {
-	var d Desired
-	taken := map[netip.Addr]string{}
+	d := Desired{Peers: make([]DesiredPeer, 0, len(s.Peers))}
+	taken := make(map[netip.Addr]string, 2*len(s.Peers))
 	for _, a := range gateway.Addresses() {
 		taken[a] = "the gateway"
 	}
-	keys := map[PublicKey]string{gateway.PublicKey: "the gateway"}
+	keys := make(map[PublicKey]string, len(s.Peers))
+	keys[gateway.PublicKey] = "the gateway"
 	all := Bound(nil, gateway.Routes) // once: most peers may reach what is routed
 	for i := range s.Peers {
 		p := &s.Peers[i]

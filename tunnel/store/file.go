@@ -49,7 +49,8 @@ type fileContent struct {
 	table
 }
 
-func (f *file) load() (fileContent, error) {
+// load reads the file, which may have as many entries as some number says.
+func (f *file) load(entries int) (fileContent, error) {
 	content := fileContent{Format: fileFormat, Version: fileVersion}
 	text, err := os.ReadFile(f.path)
 	switch {
@@ -57,7 +58,7 @@ func (f *file) load() (fileContent, error) {
 	case err != nil:
 		return content, err
 	default:
-		content = fileContent{}
+		content = fileContent{table: table{Entries: make(map[string]row, entries)}}
 		if err := decode(text, &content); err != nil {
 			return content, fmt.Errorf("%s: %w; restore it from a backup (`panteras peer import`)", f.path, err)
 		}
@@ -86,7 +87,7 @@ func (f *file) look() (fileContent, error) {
 	if like != "" && like == f.like {
 		return f.read, nil
 	}
-	content, err := f.load()
+	content, err := f.load(len(f.read.Entries))
 	if err == nil {
 		f.read, f.like = content, like
 	}
@@ -136,7 +137,7 @@ func (f *file) apply(ctx context.Context, ops []op) (bool, error) {
 		return false, err
 	}
 	defer unlock()
-	content, err := f.load()
+	content, err := f.load(0)
 	if err != nil || !content.apply(ops) {
 		return false, err
 	}

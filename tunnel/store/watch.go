@@ -63,7 +63,7 @@ type knownPeer struct {
 
 // snapshot reads what was found under the followed prefixes. known is for the next time.
 func (s *Store) snapshot(views map[string]view, known map[string]knownPeer) tunnel.Snapshot {
-	snap := tunnel.Snapshot{Consistent: true}
+	snap := tunnel.Snapshot{Consistent: true, Peers: make([]tunnel.Peer, 0, len(views[peersPrefix].entries))}
 	for prefix, v := range views {
 		snap.Consistent = snap.Consistent && v.consistent
 		for key, e := range v.entries {
