@@ -43,7 +43,7 @@ func report(b *testing.B, ways []*way) {
 	}
 	figures = append(figures, latency, processor)
 	var text, spread strings.Builder
-	fmt.Fprintf(&text, "medians of %d rounds, Mbit/s; in brackets the median of ours divided by theirs\n%-18s", *tunnelRounds, "")
+	fmt.Fprintf(&text, "\nmedians of %d rounds, Mbit/s; in brackets the median of ours divided by theirs\n%-18s", *tunnelRounds, "")
 	for _, f := range figures {
 		fmt.Fprintf(&text, "%18s", f)
 	}
@@ -71,12 +71,13 @@ func report(b *testing.B, ways []*way) {
 			fmt.Fprintf(&text, " %s %.2f %s;", m.name, got, verdict)
 		}
 	}
-	b.Log(text.String() + "\nfrom the least to the most of the rounds:" + spread.String())
+	fmt.Fprintf(&text, "\nfrom the least to the most of the rounds:%s\n", spread.String())
 	if len(missed) > 0 {
 		for _, w := range []*way{mine, named(wireguardGo)} {
-			b.Logf("what the gateway of %s does while data goes down:\n%s", w.name, w.profile(b))
+			fmt.Fprintf(&text, "\nwhat the gateway of %s does while data goes down:\n%s", w.name, w.profile(b))
 		}
 	}
+	fmt.Println(text.String()) // what a benchmark logs is cut after ten lines
 	b.ReportMetric(lab.Median(mine.figures["up"]), "Mbit/s-up")
 	b.ReportMetric(lab.Median(mine.figures["down"]), "Mbit/s-down")
 }
