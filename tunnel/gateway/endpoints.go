@@ -59,6 +59,9 @@ func (h *handshakes) connectedAt(status map[wgtypes.Key]device.PeerStatus, now t
 	}
 	for key, s := range status {
 		if !s.Endpoint.IsValid() || s.LastHandshake.IsZero() {
+			if _, ok := h.of[key]; !ok {
+				h.of[key] = handshake{seen: now}
+			}
 			continue
 		}
 		if !h.of[key].said.Equal(s.LastHandshake) {
@@ -76,6 +79,13 @@ func (h *handshakes) connectedAt(status map[wgtypes.Key]device.PeerStatus, now t
 	return out
 }
 
+// awaits says whether a peer has had no handshake yet, and not for long: it may have been
+// called on, and where it was counts until it answers.
+func (h *handshakes) awaits(key wgtypes.Key, now time.Time) bool {
+	known, ok := h.of[key]
+	return ok && known.said.IsZero() && now.Sub(known.seen) < connected
+}
+
 // note saves where peers are, if that has changed.
 func (g *Gateway) note() {
 	began := time.Now()
@@ -85,11 +95,12 @@ func (g *Gateway) note() {
 		g.Log.Debug("cannot tell where peers are", "error", err)
 		return
 	}
-	now := g.shaken.connectedAt(status, time.Now())
+	at := time.Now()
+	now := g.shaken.connectedAt(status, at)
 	g.figures.connected(len(now))
-	for i := range g.inForce.Peers { // also of those who have no access now, but may again
+	for i := range g.inForce.Peers { // also of those who have no access now, but may again, or are yet to come back
 		key := g.inForce.Peers[i].PublicKey
-		if _, here := status[wgKey(key)]; !here && g.places[key.String()].IsValid() {
+		if _, here := status[wgKey(key)]; (!here || g.shaken.awaits(wgKey(key), at)) && g.places[key.String()].IsValid() {
 			now[key.String()] = g.places[key.String()]
 		}
 	}

@@ -39,6 +39,32 @@ func TestWhoIsConnected(t *testing.T) {
 	}
 }
 
+// Where a peer was counts until it has answered, but not for ever.
+func TestWhoIsAwaited(t *testing.T) {
+	t.Parallel()
+	key, at := wgtypes.Key{1}, netip.MustParseAddrPort("192.0.2.7:4711")
+	began := time.Now()
+	h := handshakes{}
+	look := func(s device.PeerStatus, after time.Duration) bool {
+		h.connectedAt(map[wgtypes.Key]device.PeerStatus{key: s}, began.Add(after))
+		return h.awaits(key, began.Add(after))
+	}
+	called := device.PeerStatus{Endpoint: at}
+	if !look(called, 0) || !look(called, connected-time.Second) || look(called, connected) {
+		t.Error("a peer is awaited for three minutes")
+	}
+	if look(device.PeerStatus{Endpoint: at, LastHandshake: began.Round(0).Add(connected)}, connected) {
+		t.Error("a peer that has answered is awaited")
+	}
+	h.connectedAt(nil, began)
+	if h.awaits(key, began) {
+		t.Error("a peer that is gone is awaited")
+	}
+	if !look(called, 2*connected) {
+		t.Error("a peer that has come anew is not awaited")
+	}
+}
+
 // A handshake that nobody had seen when the host's clock was set forth was not an hour ago:
 // there was none at the look before.
 func TestWhoIsConnectedWhenTheClockIsSet(t *testing.T) {
