@@ -87,9 +87,9 @@ bench-dns: go build bin/consul bin/coredns ## measure the DNS server beside othe
 	go test -run '^$$' -bench DNS -benchtime 1x -timeout 2h ./test/dnsbench $(BENCHFLAGS)
 
 .PHONY: soak
-soak: tools build ## ask the DNS server for SOAKTIME (30m) at SOAKRATE (20000/s) while its Consul, recursors and settings change
+soak: tools build ## ask the DNS server for SOAKTIME (30m) at SOAKRATE (20000/s) while its Consul, recursors and settings change, and its program
 	@tools/deps.sh test
-	SOAKTIME="$${SOAKTIME:-30m}" SOAKRATE="$${SOAKRATE:-20000}" go test -count=1 -v -timeout 24h -run '^TestSoak$$' ./test
+	SOAKTIME="$${SOAKTIME:-30m}" SOAKRATE="$${SOAKRATE:-20000}" go test -count=1 -v -timeout 24h -run '^TestSoak' -parallel 1 ./test
 
 .PHONY: fuzz
 fuzz: go ## run each fuzz target for FUZZTIME
