@@ -35,9 +35,9 @@ type soakLoad struct {
 	sent, answered, garbage, excused atomic.Int64
 
 	recursed bool // only names that recursors have are asked for
-	over    chan struct{}
-	senders sync.WaitGroup
-	sockets []*soakSocket
+	over     chan struct{}
+	senders  sync.WaitGroup
+	sockets  []*soakSocket
 
 	mu      sync.Mutex
 	wrong   []string
