@@ -53,6 +53,10 @@ bin/resolved:
 	@echo "==> unpacking systemd-resolved"
 	@tools/resolved.sh $@
 
+bin/dnsdist-1.9:
+	@echo "==> unpacking the dnsdist of Debian 13"
+	@tools/dnsdist.sh $@ || echo "==> not to be had here: the benchmarks take the distribution's"
+
 .PHONY: deps
 deps: ## install the packages that tests need (Debian, Ubuntu), if any is missing
 	@tools/deps.sh test
@@ -77,12 +81,12 @@ lint: go ## check format, and what vet, staticcheck, govulncheck, deadcode and s
 	@tools/vulncheck.sh
 
 .PHONY: bench
-bench: go tools build bin/coredns ## run the benchmarks
+bench: go tools build bin/coredns bin/dnsdist-1.9 ## run the benchmarks
 	@tools/deps.sh test bench
 	go test -run '^$$' -bench . -benchmem -timeout 2h ./...
 
 .PHONY: bench-dns
-bench-dns: go build bin/consul bin/coredns ## measure the DNS server beside others (BENCHFLAGS='-rounds 3')
+bench-dns: go build bin/consul bin/coredns bin/dnsdist-1.9 ## measure the DNS server beside others (BENCHFLAGS='-rounds 3')
 	@tools/deps.sh test bench
 	go test -run '^$$' -bench DNS -benchtime 1x -timeout 2h ./test/dnsbench $(BENCHFLAGS)
 
