@@ -2,7 +2,6 @@ package test
 
 import (
 	"fmt"
-	"net"
 	"runtime"
 	"strings"
 	"sync"
@@ -81,7 +80,7 @@ func (w *quorumWatch) stop() {
 
 // look looks at one master over and over.
 func (w *quorumWatch) look(i int, ip string) {
-	ticker := time.NewTicker(50 * time.Millisecond)
+	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
 	for {
 		select {
@@ -89,14 +88,11 @@ func (w *quorumWatch) look(i int, ip string) {
 			return
 		case <-ticker.C:
 		}
-		now := seenMaster{looked: true, consulUp: accepts(ip + ":8300"), zooUp: accepts(ip + ":2181")}
-		if now.consulUp {
-			if answer := strings.TrimSpace(httpGet(ip+":8500", "/v1/status/leader")); strings.HasSuffix(answer, `:8300"`) {
-				now.leader = answer
-			}
-		}
-		if now.zooUp {
-			now.zooLeads = zooKeeperMode(ip + ":2181")
+		now := seenMaster{looked: true}
+		now.zooUp, now.zooLeads = askZooKeeper(ip + ":2181")
+		answer := strings.TrimSpace(httpGet(ip+":8500", "/v1/status/leader"))
+		if now.consulUp = strings.HasPrefix(answer, `"`); strings.HasSuffix(answer, `:8300"`) {
+			now.leader = answer
 		}
 		w.note(i, now)
 	}
@@ -116,16 +112,6 @@ func (w *quorumWatch) whole(t *testing.T) {
 		}
 		return w.zoo.leader != ""
 	})
-}
-
-// accepts tells whether somebody listens.
-func accepts(addr string) bool {
-	conn, err := net.DialTimeout("tcp", addr, patience)
-	if err != nil {
-		return false
-	}
-	_ = conn.Close()
-	return true
 }
 
 // note judges all masters after a look at one.
