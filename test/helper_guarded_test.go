@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -40,7 +41,16 @@ func guardedHost(t *testing.T) *guarded {
 		h.misbehave(t, name, "alone")
 	}
 	h.misbehave(t, "registrator", "container of-docker")
-	authority, certificate, key := selfSigned(t, "10.7.0.1")
+	_, certificate, key := selfSigned(t, "10.7.0.1")
+	authority := h.path("authority.pem")
+	text, err := os.ReadFile(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, authority, string(text))
+	if err := os.Chmod(authority, 0o644); err != nil { // the DNS server runs as nobody
+		t.Fatal(err)
+	}
 	put(t, h.path("acl.json"), jsonOf(t, map[string]any{
 		"ports": map[string]any{"https": 8501},
 		"tls":   map[string]any{"https": map[string]any{"ca_file": authority, "cert_file": certificate, "key_file": key}},

@@ -35,7 +35,7 @@ func (r Right) Rule() string {
 // Lacks says that the token lacks the right.
 func (r Right) Lacks() string {
 	return fmt.Sprintf("the token of CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE lacks %s:%s on %q, which is needed by %s",
-		r.Resource, r.Policy, r.Name, strings.Join(r.For, " and "))
+		r.Resource, r.Policy, r.Name, strings.Join(r.For, "; and by "))
 }
 
 // access is how Consul is asked about it.
