@@ -167,7 +167,7 @@ func (g *guarded) eachRight(t *testing.T) {
 	g.policy(t, "launcher", `service_prefix "panteras" { policy = "write" }`)
 	g.policy(t, "gateway", `key "nothing" { policy = "read" }`)
 	g.manage(t, "/v1/kv/panteras/tunnel/peers/news/", "") // or a gateway hears nothing for a minute
-	g.must(t, "start", "marathon")                  // when something changes, Consul is asked
+	g.must(t, "start", "marathon")                        // when something changes, Consul is asked
 	for _, lacking := range []string{`service:read on ""`, `node:read on ""`, `key:read on "haproxy/"`, `key:write on "panteras/tunnel/"`, `service:write on ""`} {
 		g.logged(t, "rights in Consul", "lacks "+lacking, "add to its policy")
 	}

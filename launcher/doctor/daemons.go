@@ -8,6 +8,9 @@ import (
 	"panteras/launcher"
 )
 
+// noServers is what a client of Consul answers that has found no server.
+const noServers = "No known Consul servers"
+
 // consul looks whether its API answers and whether there is a leader.
 func (d *diagnosis) consul() {
 	const check = "consul"
@@ -15,6 +18,8 @@ func (d *diagnosis) consul() {
 	switch {
 	case c.Err != "" && d.runs("consul") && !d.facts.Up:
 		d.add(check, Warn, "panteras up", "it does not run yet: %s", c.Err)
+	case strings.Contains(c.Err, noServers) && d.runs("consul"):
+		d.add(check, Fail, "start a server that CONSUL_HOSTS lists, and see that this host reaches its ports 8300 (tcp) and 8301 (tcp, udp)", "%s", c.Err)
 	case c.Err != "" && d.runs("consul"):
 		d.add(check, Fail, "`panteras status` says what keeps it, `panteras logs consul` what it says", "%s", c.Err)
 	case c.Err != "":

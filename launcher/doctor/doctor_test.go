@@ -90,6 +90,7 @@ func TestDiagnose(t *testing.T) {
 
 		{"no leader", func(f *Facts) { f.Consul = Consul{} }, nil, Finding{"consul", Fail, "10.0.0.5:8500 and has no leader", "consul members"}},
 		{"Consul is down", func(f *Facts) { f.Consul = Consul{Err: "cannot reach it"} }, nil, Finding{"consul", Fail, "cannot reach it", "panteras status"}},
+		{"no server", func(f *Facts) { f.Consul = Consul{Err: "it answers 500: No known Consul servers"} }, []string{"MASTER=false", "CONSUL_HOSTS=10.0.0.9"}, Finding{"consul", Fail, "No known Consul servers", "CONSUL_HOSTS"}},
 		{"before up", func(f *Facts) { f.Consul, f.Up = Consul{Err: "cannot reach it"}, false }, nil, Finding{"consul", Warn, "does not run yet: cannot reach it", "panteras up"}},
 		{"Consul of others is down", func(f *Facts) { f.Consul, f.Up = Consul{Err: "cannot reach it"}, false }, []string{"START_CONSUL=false"}, Finding{"consul", Fail, "cannot reach it", "CONSUL_HTTP_ADDR"}},
 
