@@ -143,9 +143,9 @@ func TestUpCrashesLeakNothing(t *testing.T) {
 			if i%4 == 0 { // it has more that can be left: sockets that are handed on
 				name = "dns"
 			}
-			pid := h.status()[name].Pid
-			h.kill(t, pid)
-			h.is(t, name, "seen to have ended", func(d launcher.DaemonStatus) bool { return d.Pid != pid })
+			before := h.is(t, name, "ready", func(d launcher.DaemonStatus) bool { return d.Ready && d.Pid > 0 })
+			h.kill(t, before.Pid)
+			h.is(t, name, "seen to have ended", func(d launcher.DaemonStatus) bool { return d.Restarts > before.Restarts })
 			// Does not wait for the time to come, and forgives.
 			if _, err := h.client.Do(t.Context(), "start", name); err != nil {
 				t.Fatal(err)
