@@ -96,8 +96,17 @@ func (h *upHost) wantNowhere(t *testing.T, secret string) {
 	t.Helper()
 	texts := map[string]string{"the output of panteras up": h.Stdout() + h.Stderr()}
 	for _, args := range [][]string{
-		{"status"}, {"status", "--json"}, {"plan"}, {"plan", "--files"}, {"plan", "--json"}, {"settings"},
-		{"doctor"}, {"doctor", "--json"}, {"export", "compose"}, {"export", "systemd"}, {"logs", "-n", "1000", "dns"},
+		{"status"},
+		{"status", "--json"},
+		{"plan"},
+		{"plan", "--files"},
+		{"plan", "--json"},
+		{"settings"},
+		{"doctor"},
+		{"doctor", "--json"},
+		{"export", "compose"},
+		{"export", "systemd"},
+		{"logs", "-n", "1000", "dns"},
 	} {
 		texts["panteras "+strings.Join(args, " ")], _ = h.run(t, args...)
 	}
