@@ -17,7 +17,6 @@ import (
 type guarded struct {
 	*upHost
 	policies map[string]string // their IDs, by name
-	changed  map[string]string // the rules of the one that was changed last, by name
 }
 
 // documented are the policies of docs/security.md, by the words before them.
@@ -66,7 +65,7 @@ func guardedHost(t *testing.T) *guarded {
 		"CONSUL_PARAMS=-log-level=warn -config-file="+h.path("acl.json"), "CONSUL_HTTP_ADDR=https://10.7.0.1:8501", "CONSUL_CACERT="+authority,
 		"CONSUL_HTTP_TOKEN="+launcherToken, "CONSUL_TEMPLATE_PARAMS=-template="+h.path("in.ctmpl")+":"+h.path("state", "out"),
 		"DNS_MODE=lb", "KEEPALIVED_VIP="+vip, "TUNNEL_ENDPOINT=10.7.0.1", "TUNNEL_ROUTES=10.7.0.0/24", "TUNNEL_STORE=consul")
-	return &guarded{h, map[string]string{}, nil}
+	return &guarded{h, map[string]string{}}
 }
 
 // serviceHere is where a service of these tests is, which HAProxy is not.
@@ -94,13 +93,8 @@ func (g *guarded) policy(t *testing.T, name, rules string) {
 	if err := json.Unmarshal([]byte(answer), &made); err != nil || made.ID == "" {
 		t.Fatalf("cannot make or change the policy %s: %s", name, answer)
 	}
-	g.policies[name], g.changed = made.ID, map[string]string{name: rules}
+	g.policies[name] = made.ID
 }
-
-// policyAgain is when a policy that seems to have had no effect is put again: Consul was seen
-// once to go by the old one for minutes, on a machine that did much else, until another one
-// was changed.
-const policyAgain = 15 * time.Second
 
 // admit makes the tokens with the policies of the page.
 func (g *guarded) admit(t *testing.T) {
@@ -142,15 +136,7 @@ func (g *guarded) doctorSays(t *testing.T, level string, pieces ...string) {
 			return true
 		})
 	}
-	again := time.Now().Add(policyAgain)
 	for deadline := time.Now().Add(readyTime); !said(); {
-		if time.Now().After(again) {
-			again = time.Now().Add(policyAgain)
-			for name, rules := range g.changed {
-				t.Logf("Consul does not go by the policy %s yet; putting it again", name)
-				g.policy(t, name, rules+"\n")
-			}
-		}
 		if time.Now().After(deadline) {
 			t.Errorf("doctor never says %s %q, but %q", level, pieces, lines)
 			return

@@ -147,8 +147,11 @@ func (g *guarded) eachRight(t *testing.T) {
 	t.Helper()
 	// Registrator's comprises what others need, so it goes first, and stays away.
 	g.policy(t, "registrator", `key "nothing" { policy = "read" }`)
-	g.doctorSays(t, "fail", `lacks service:write on ""`, "Registrator", `service_prefix "" { policy = "write" }`)
 	policy := documentedPolicy(t, "The token of the launcher")
+	// Consul 1.14 merges policies in its cache, where the other one has the right to write
+	// now as well until its text changes.
+	g.policy(t, "launcher", policy+"\n")
+	g.doctorSays(t, "fail", `lacks service:write on ""`, "Registrator", `service_prefix "" { policy = "write" }`)
 	for line := range strings.Lines(policy) {
 		rule := strings.TrimSpace(line)
 		m := regexp.MustCompile(`^([a-z]+)(?:_prefix)? ("[^"]*") { policy = "([a-z]+)" }$`).FindStringSubmatch(rule)
