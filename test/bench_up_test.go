@@ -22,8 +22,8 @@ import (
 var benchDaemons = []string{"consul", "zookeeper", "consul-template", "haproxy", "dns"}
 
 // BenchmarkUp measures from exec until everything is ready, the memory of what watches
-// the daemons, and how long the DNS server and HAProxy are away when they are killed:
-// beside supervisord of Debian, which starts the same programs.
+// the daemons and of each daemon, and how long the DNS server and HAProxy are away when
+// they are killed: beside supervisord of Debian, which starts the same programs.
 func BenchmarkUp(b *testing.B) {
 	for _, one := range []struct {
 		name  string
@@ -35,7 +35,7 @@ func BenchmarkUp(b *testing.B) {
 		b.Run(one.name, func(b *testing.B) {
 			var ready time.Duration
 			away := map[string]time.Duration{}
-			memory := 0
+			memory := map[string]int{}
 			for b.Loop() {
 				h := oneHost(b, only(benchDaemons...)...)
 				upstream := lab.NewUpstream(b, func(*lab.Query) []lab.Action { return answerWith("192.0.2.7") })
@@ -45,7 +45,9 @@ func BenchmarkUp(b *testing.B) {
 				p := one.start(b, h)
 				allServing(b, plan, benchDaemons...)
 				ready += time.Since(began)
-				memory += watchers(b, p.Pid(), plan)
+				for who, n := range memoryOf(b, p.Pid(), plan) {
+					memory[who] += n
+				}
 				for _, name := range []string{"dns", "haproxy"} {
 					killed := time.Now()
 					if err := syscall.Kill(mainProcess(b, p.Pid(), plan[name]), syscall.SIGKILL); err != nil {
@@ -60,7 +62,9 @@ func BenchmarkUp(b *testing.B) {
 				p.Stop(b)
 			}
 			b.ReportMetric(float64(ready.Milliseconds())/float64(b.N), "ms-until-ready")
-			b.ReportMetric(float64(memory)/float64(b.N), "KiB")
+			for who, sum := range memory {
+				b.ReportMetric(float64(sum)/float64(b.N), "KiB-"+who)
+			}
 			for name, sum := range away {
 				b.ReportMetric(float64(sum.Milliseconds())/float64(b.N), "ms-without-"+name)
 			}
@@ -148,26 +152,42 @@ func argsOf(pid string) string {
 	return strings.ReplaceAll(string(text), "\x00", " ")
 }
 
-// watchers adds up the resident memory in KiB of all that is no daemon.
-func watchers(t testing.TB, pid int, plan map[string]plannedDaemon) (sum int) {
+// memoryOf is the memory in KiB of each daemon, with its workers, and, as "watching", of all
+// that is no daemon. It is the proportional set size: what processes share, such as the text
+// of one program that runs several times, counts once.
+func memoryOf(t testing.TB, watcher int, plan map[string]plannedDaemon) map[string]int {
 	t.Helper()
+	of := map[string]int{}
+	mains := map[string]string{}
+	for name, d := range plan {
+		mains[strconv.Itoa(mainProcess(t, watcher, d))] = name
+	}
 	for _, p := range inNetwork(networkOf(t)) {
-		id, args, _ := strings.Cut(p, " ")
-		if n, _ := strconv.Atoi(id); n != pid && !strings.Contains(args, "panteras up ") {
-			continue
+		id, _, _ := strings.Cut(p, " ")
+		who := "watching"
+		for up := id; up != "" && up != strconv.Itoa(watcher); _, up = stat(up) {
+			if name, ok := mains[up]; ok {
+				who = name
+				break
+			}
 		}
-		text, _ := os.ReadFile("/proc/" + id + "/status")
+		text, _ := os.ReadFile("/proc/" + id + "/smaps_rollup")
 		for line := range strings.Lines(string(text)) {
-			if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+			if value, ok := strings.CutPrefix(line, "Pss:"); ok {
 				n, err := strconv.Atoi(strings.Fields(value)[0])
 				if err != nil {
 					t.Fatal(err)
 				}
-				sum += n
+				of[who] += n
 			}
 		}
 	}
-	return sum
+	for _, who := range append([]string{"watching"}, benchDaemons...) {
+		if of[who] == 0 {
+			t.Fatalf("nothing is known of the memory of %s: %v", who, of)
+		}
+	}
+	return of
 }
 
 // startSupervisord makes supervisord start what a plan says.

@@ -115,9 +115,15 @@ func (h *lanHost) zooKeeperMode(t *testing.T) (mode string) {
 
 // zooKeeperMode is the same of any ZooKeeper.
 func zooKeeperMode(addr string) (mode string) {
+	_, mode = askZooKeeper(addr)
+	return mode
+}
+
+// askZooKeeper also tells whether it runs.
+func askZooKeeper(addr string) (runs bool, mode string) {
 	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
-		return ""
+		return false, ""
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(patience))
@@ -127,7 +133,7 @@ func zooKeeperMode(addr string) (mode string) {
 			mode = m
 		}
 	}
-	return mode
+	return true, mode
 }
 
 // settings are those of the host that its environment would otherwise hold; from now on

@@ -1,25 +1,17 @@
 package test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"math/big"
-	"net"
-	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"panteras/internal/lab"
+	"panteras/launcher"
 )
 
 // The tokens of a Consul that lets nobody do anything without one.
@@ -47,72 +39,28 @@ func documentedPolicy(t *testing.T, heading string) string {
 	return strings.ReplaceAll(string(found[1]), "NODE", "node-1")
 }
 
-// TestUpWithACLsAndTLS gives Consul's tokens what docs/security.md says, and no more.
+// TestUpWithACLsAndTLS gives Consul's tokens what docs/security.md says, and no more: all
+// works. Then it takes each right away, and is told which one is missing.
 func TestUpWithACLsAndTLS(t *testing.T) {
 	t.Parallel()
-	h := oneHost(t, only("consul", "consul-template", "dns")...)
-	authority, certificate, key := selfSigned(t, "10.7.0.1")
-	config, err := json.Marshal(map[string]any{
-		"ports": map[string]any{"https": 8501},
-		"tls":   map[string]any{"https": map[string]any{"ca_file": authority, "cert_file": certificate, "key_file": key}},
-		"acl": map[string]any{
-			"enabled": true, "default_policy": "deny",
-			"tokens": map[string]any{"initial_management": managementToken, "agent": agentToken, "default": defaultToken},
-		},
-		"performance": map[string]any{"raft_multiplier": 1},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	put(t, h.path("acl.json"), string(config))
-	put(t, h.path("in.ctmpl"), `{{range service "panteras-dns" "any"}}{{.Address}}{{end}}`)
-	h.env = append(h.env,
-		"CONSUL_PARAMS=-log-level=warn -config-file="+h.path("acl.json"), "CONSUL_HTTP_ADDR=https://10.7.0.1:8501", "CONSUL_CACERT="+authority,
-		"CONSUL_HTTP_TOKEN="+launcherToken, "CONSUL_TEMPLATE_PARAMS=-template="+h.path("in.ctmpl")+":"+h.path("state", "out"))
-	h.up(t)
-	h.ready(t, "consul", "dns")
-	rules := documentedPolicy(t, "The token of the launcher")
-	var launcherPolicy struct{ ID string }
-	for _, token := range []struct{ name, secret, rules string }{
-		{"agent", agentToken, documentedPolicy(t, "The token of Consul itself")},
-		{"default", defaultToken, documentedPolicy(t, "The token of those who ask by DNS")},
-		// At first it lacks one right.
-		{"launcher", launcherToken, strings.ReplaceAll(rules, `"panteras-dns"`, `"another"`)},
-	} {
-		answer := httpDo(http.MethodPut, "10.7.0.1:8500", "/v1/acl/policy?token="+managementToken, jsonOf(t, map[string]any{"Name": token.name, "Rules": token.rules}))
-		if err := json.Unmarshal([]byte(answer), &launcherPolicy); err != nil || launcherPolicy.ID == "" {
-			t.Fatalf("cannot make a policy: %s", answer)
-		}
-		answer = httpDo(http.MethodPut, "10.7.0.1:8500", "/v1/acl/token?token="+managementToken, jsonOf(t, map[string]any{
-			"SecretID": token.secret, "Policies": []map[string]string{{"Name": token.name}},
-		}))
-		if !strings.Contains(answer, token.secret) {
-			t.Fatalf("cannot make a token: %s", answer)
-		}
-	}
-	h.must(t, "restart", "dns") // when something changes, Consul is told
-	lab.Eventually(t, readyTime, "a word about the missing right", func() bool {
-		return strings.Contains(h.Stderr(), "cannot register panteras-dns") && strings.Contains(h.Stderr(), "service:write")
-	})
-	answer := httpDo(http.MethodPut, "10.7.0.1:8500", "/v1/acl/policy/"+launcherPolicy.ID+"?token="+managementToken, jsonOf(t, map[string]any{"Name": "launcher", "Rules": rules}))
-	if !strings.Contains(answer, launcherPolicy.ID) {
-		t.Fatalf("cannot change a policy: %s", answer)
-	}
-	h.must(t, "restart", "dns")
-	h.ready(t, "consul-template", "haproxy")
-	lab.Eventually(t, readyTime, "the DNS server in DNS", func() bool {
-		return lab.RunDig(t, "@10.7.0.1", "+short", "panteras-dns.service.consul") == "10.7.0.1\n"
-	})
-	lab.Eventually(t, readyTime, "what consul-template makes", func() bool {
-		out, _ := os.ReadFile(h.path("state", "out"))
-		return string(out) == "10.7.0.1"
-	})
-	lab.Eventually(t, readyTime, "all services in Consul", func() bool {
-		services := httpGet("10.7.0.1:8500", "/v1/catalog/services?token="+managementToken)
-		return strings.Contains(services, "consul-ui") && strings.Contains(services, "haproxy") && strings.Contains(services, "panteras-dns")
-	})
+	g := guardedHost(t)
+	g.up(t)
+	g.ready(t, "consul", "dns")
+	g.doctorSays(t, "warn", "does not know the token of CONSUL_HTTP_TOKEN")
+	g.admit(t)
+	agent := documentedPolicy(t, "The token of Consul itself")
+	g.policy(t, "agent", without(t, agent, `node "node-1" { policy = "write" }`))
+	g.must(t, "restart", "consul") // it begins again with a token that is known
+	g.doctorSays(t, "fail", `Consul itself lacks node:write on "node-1"`, `node "node-1" { policy = "write" }`)
+	g.policy(t, "agent", agent)
+	g.must(t, "restart", "consul")
+	g.ready(t, "consul", "consul-template", "haproxy", "keepalived", "mesos-master", "marathon", "chronos", "registrator", "dns", "tunnel")
+	g.doctorSays(t, "ok", "all that this host needs")
+	g.allWorks(t)
+
+	g.eachRight(t)
 	for _, secret := range []string{launcherToken, managementToken} {
-		if strings.Contains(h.Stdout()+h.Stderr(), secret) {
+		if strings.Contains(g.Stdout()+g.Stderr(), secret) {
 			t.Error("a token is in the output")
 		}
 		for _, p := range inNetwork(networkOf(t)) {
@@ -121,49 +69,129 @@ func TestUpWithACLsAndTLS(t *testing.T) {
 			}
 		}
 	}
-	h.Stop(t)
-	if strings.Contains(h.Stderr(), "cannot deregister") {
+	before := len(g.Stderr())
+	g.Stop(t)
+	if strings.Contains(g.Stderr()[before:], "cannot deregister") {
 		t.Error("what was registered could not be deregistered")
 	}
 }
 
-func jsonOf(t testing.TB, value any) string {
+// allWorks tries everything for which Consul is asked.
+func (g *guarded) allWorks(t *testing.T) {
 	t.Helper()
-	text, err := json.Marshal(value)
-	if err != nil {
-		t.Fatal(err)
+	var services map[string][]string
+	for _, name := range []string{"chronos", "consul-ui", "haproxy", "marathon", "mesos", "panteras-dns", "panteras-gateway", "panteras-keepalived", "of-docker"} {
+		lab.Eventually(t, readyTime, name+" in Consul", func() bool {
+			_ = json.Unmarshal([]byte(httpGet("10.7.0.1:8500", "/v1/catalog/services?token="+managementToken)), &services)
+			return services[name] != nil
+		})
 	}
-	return string(text)
+	lab.Eventually(t, readyTime, "the DNS server in DNS", func() bool {
+		return lab.RunDig(t, "@10.7.0.1", "+short", "panteras-dns.service.consul") == "10.7.0.1\n"
+	})
+	lab.Eventually(t, readyTime, "what consul-template makes", func() bool {
+		out, _ := os.ReadFile(g.path("state", "out"))
+		return string(out) == "10.7.0.1"
+	})
+
+	// A service behind HAProxy, with a limit: by its name, which leads to HAProxy.
+	webServer(t, serviceHere+":31999", "served")
+	g.manage(t, "/v1/kv/haproxy/web/maxconn", "7")
+	if answer := g.manage(t, "/v1/agent/service/register", map[string]any{"Name": "web", "Port": 31999, "Address": serviceHere, "Tags": []string{"haproxy"}}); answer != "" {
+		t.Fatalf("cannot register: %s", answer)
+	}
+	lab.Eventually(t, readyTime, "HAProxy to serve the service", func() bool {
+		return curl(t, "-H", "Host: web.service.consul", "http://10.7.0.1/") == "served"
+	})
+	lab.Eventually(t, readyTime, "the name of the service to lead to HAProxy", func() bool {
+		return lab.RunDig(t, "@10.7.0.1", "+short", "web.service.consul") == "10.7.0.1\n"
+	})
+	lab.Eventually(t, readyTime, "the limit in HAProxy's configuration", func() bool {
+		config, _ := os.ReadFile(g.path("state", "haproxy", "haproxy.cfg"))
+		return strings.Contains(string(config), serviceHere+":31999") && strings.Contains(string(config), "maxconn 7")
+	})
+
+	// keepalived's peers.
+	g.manage(t, "/v1/agent/service/register", map[string]any{"ID": "other", "Name": launcher.KeepalivedService, "Address": "10.7.0.66", "Tags": []string{vip}})
+	lab.Eventually(t, readyTime, "keepalived's peer", func() bool {
+		peers, _ := os.ReadFile(g.path("state", "consul-template", "keepalived-peers.conf"))
+		return strings.Contains(string(peers), "    10.7.0.66\n")
+	})
+
+	// The tunnel's.
+	g.must(t, "peer", "add", "alice-laptop", "--output", g.path("alice.conf"))
+	if list := g.must(t, "peer", "list"); !strings.Contains(list, "alice-laptop") {
+		t.Errorf("peer list: %s", list)
+	}
+	lab.Eventually(t, readyTime, "the gateway to let the peer in", g.letsPeerIn)
 }
 
-// selfSigned makes a certificate for an address, which is its own authority.
-func selfSigned(t *testing.T, address string) (authority, certificate, key string) {
+// letsPeerIn tells whether the tunnel's interface knows a peer.
+func (g *guarded) letsPeerIn() bool {
+	output, err := exec.Command("wg", "show", tunnelInterface, "peers").Output()
+	return err == nil && strings.TrimSpace(string(output)) != ""
+}
+
+// without is a policy that lacks a rule.
+func without(t *testing.T, policy, rule string) string {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
+	rest := strings.Replace(policy, rule+"\n", "", 1)
+	if rest == policy {
+		t.Fatalf("there is no rule %s in\n%s", rule, policy)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: address}, IPAddresses: []net.IP{net.ParseIP(address)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true, IsCA: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	for name, block := range map[string]*pem.Block{
-		"cert.pem": {Type: "CERTIFICATE", Bytes: der}, "key.pem": {Type: "PRIVATE KEY", Bytes: secret},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(fmt.Errorf("%s: %w", name, err))
+	return rest
+}
+
+// eachRight takes rights away, one after the other.
+func (g *guarded) eachRight(t *testing.T) {
+	t.Helper()
+	// Registrator's comprises what others need, so it goes first, and stays away.
+	g.policy(t, "registrator", `key "nothing" { policy = "read" }`)
+	policy := documentedPolicy(t, "The token of the launcher")
+	// Consul 1.14 merges policies in its cache, where the other one has the right to write
+	// now as well until its text changes.
+	g.policy(t, "launcher", policy+"\n")
+	g.doctorSays(t, "fail", `lacks service:write on ""`, "Registrator", `service_prefix "" { policy = "write" }`)
+	for line := range strings.Lines(policy) {
+		rule := strings.TrimSpace(line)
+		m := regexp.MustCompile(`^([a-z]+)(?:_prefix)? ("[^"]*") { policy = "([a-z]+)" }$`).FindStringSubmatch(rule)
+		if m == nil {
+			t.Fatalf("%s: what is the rule %q?", policyPage, rule)
 		}
+		g.policy(t, "launcher", without(t, policy, rule))
+		g.doctorSays(t, "fail", fmt.Sprintf("lacks %s:%s on %s", m[1], m[3], m[2]), "is needed by", rule)
 	}
-	certificate = filepath.Join(dir, "cert.pem")
-	return certificate, certificate, filepath.Join(dir, "key.pem")
+
+	// What cannot be registered is said when that is tried.
+	g.policy(t, "launcher", without(t, policy, `service "marathon" { policy = "write" }`))
+	g.must(t, "stop", "marathon")
+	g.logged(t, "cannot deregister marathon", "service:write", `service "marathon" { policy = "write" }`)
+	// What cannot be read, Consul hides; the launcher asks.
+	g.policy(t, "launcher", `service_prefix "panteras" { policy = "write" }`)
+	g.policy(t, "gateway", `key "nothing" { policy = "read" }`)
+	g.manage(t, "/v1/kv/panteras/tunnel/peers/news/", "") // or a gateway hears nothing for a minute
+	g.must(t, "start", "marathon")                        // when something changes, Consul is asked
+	for _, lacking := range []string{`service:read on ""`, `node:read on ""`, `key:read on "haproxy/"`, `key:write on "panteras/tunnel/"`, `service:write on ""`} {
+		g.logged(t, "rights in Consul", "lacks "+lacking, "add to its policy")
+	}
+	g.logged(t, "Consul hides services or nodes from DNS_MODE=lb", "service:read or node:read")
+	g.logged(t, "the store of peers", "key:read", `key_prefix "panteras/tunnel/" { policy = "write" }`)
+	if output, code := g.run(t, "peer", "add", "bob"); code != 1 || !strings.Contains(output, "lacks key:") || !strings.Contains(output, `key_prefix "panteras/tunnel/" { policy = "write" }`) {
+		t.Errorf("peer add without the right: exit code %d: %s", code, output)
+	}
+	if !g.letsPeerIn() {
+		t.Error("the gateway has shut its peer out, because it may not read its store")
+	}
+
+	g.policy(t, "default", `key "nothing" { policy = "read" }`)
+	g.doctorSays(t, "fail", "consul.service.consul", "acl.tokens.default")
+
+	// Everything given back, all is well again.
+	for _, d := range documented {
+		g.policy(t, d.policy, documentedPolicy(t, d.words))
+	}
+	g.doctorSays(t, "ok", "all that this host needs")
+	g.must(t, "restart", "marathon")
+	g.logged(t, "the token has all rights in Consul that this host needs")
+	g.must(t, "peer", "add", "bob", "--output", g.path("bob.conf"))
 }

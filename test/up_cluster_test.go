@@ -34,8 +34,9 @@ func clusterFile(host int, more ...string) []string {
 	}, role, more)
 }
 
-// TestUpCluster is three masters and a slave: one of them is lost and comes back, and all
-// get new settings, one after the other.
+// TestUpCluster is three masters and a slave: each kind of daemon is killed somewhere, a whole
+// master is lost and comes back, and all get new settings, one after the other. All the time
+// somebody looks whether the masters have a quorum.
 func TestUpCluster(t *testing.T) {
 	t.Parallel()
 	l := newLAN(t, 4)
@@ -74,14 +75,48 @@ func TestUpCluster(t *testing.T) {
 	})
 	masters[0].do(t, func() { httpDo("PUT", masters[0].ip+":8500", "/v1/kv/kept", "kept") })
 
-	// Every daemon of one master is killed; each comes back by itself.
-	for name, pid := range masters[0].pids() {
-		masters[0].kill(t, pid)
-		masters[0].is(t, name, "back", func(d launcher.DaemonStatus) bool { return d.Ready && d.Pid != pid })
+	watch := watchQuorum(t, l, masters)
+	// Every kind of daemon is killed, on one host after the other, those that lead where
+	// they lead; each comes back by itself.
+	leads := map[string]func(*lanHost) bool{
+		"consul":    func(h *lanHost) bool { return strings.Contains(h.get(t, "/v1/status/leader"), h.ip+":") },
+		"zookeeper": func(h *lanHost) bool { return h.zooKeeperMode(t) == "leader" },
+	}
+	killed := map[*lanHost]bool{}
+	kill := func(h *lanHost, name string) {
+		t.Helper()
+		pid := h.pids()[name]
+		if pid == 0 {
+			t.Fatalf("%s does not run on %s", name, h.ip)
+		}
+		killed[h] = true
+		watch.whole(t)
+		h.kill(t, pid)
+		h.is(t, name, "back", func(d launcher.DaemonStatus) bool { return d.Ready && d.Pid != pid })
+	}
+	for i, name := range masterDaemons {
+		h := masters[i%len(masters)]
+		if leads[name] != nil {
+			leader := slices.IndexFunc(masters, leads[name])
+			if leader < 0 {
+				t.Fatalf("no master leads %s", name)
+			}
+			h = masters[leader]
+		}
+		kill(h, name)
+		wantQuorum(t, masters, 3)
+	}
+	for _, name := range slaveDaemons {
+		kill(slave, name)
+	}
+	if len(killed) != len(l.hosts) {
+		t.Errorf("daemons of %d hosts were killed, want of all %d", len(killed), len(l.hosts))
 	}
 	allReady()
 	wantQuorum(t, masters, 3)
+	watch.check(t, "while daemons were killed")
 
+	watch.whole(t)
 	// The launcher of the host that leads is lost, and with it all that runs there.
 	leader := slices.IndexFunc(masters, func(h *lanHost) bool { return strings.Contains(masters[0].get(t, "/v1/status/leader"), h.ip+":") })
 	if leader < 0 {
@@ -98,10 +133,12 @@ func TestUpCluster(t *testing.T) {
 	lost.start(t)
 	allReady()
 	wantQuorum(t, masters, 3)
+	watch.check(t, "while a whole master was lost")
 
 	// New settings for Consul and ZooKeeper, one host after the other.
 	for i, h := range l.hosts {
 		h.settings(t, clusterFile(i+1, `ZOOKEEPER_JAVA_OPTS="-Xmx60m -XX:TieredStopAtLevel=1"`, `CONSUL_PARAMS="`+quickConsul+` -rejoin"`)...)
+		watch.whole(t)
 		before := h.pids()
 		h.must(t, "reload")
 		after := h.pids()
@@ -116,6 +153,8 @@ func TestUpCluster(t *testing.T) {
 		}
 	}
 	allReady()
+	watch.check(t, "while all hosts were reloaded")
+	watch.stop()
 	for _, h := range l.hosts { // all at once
 		h.Signal(syscall.SIGTERM)
 	}

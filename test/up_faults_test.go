@@ -136,48 +136,67 @@ func TestUpCrashesLeakNothing(t *testing.T) {
 	h.misbehave(t, "marathon", "alone", "children")
 	h.up(t)
 	h.ready(t, "marathon", "dns")
-	network := networkOf(t)
-	_, pid := h.guardAndLauncher(t, network)
 	crash := func(times int) {
-		for range times {
-			before := h.pids()
-			for name, pid := range before {
-				h.kill(t, pid)
-				h.is(t, name, "seen to have ended", func(d launcher.DaemonStatus) bool { return d.Pid != pid })
-				h.must(t, "start", name) // does not wait for the time to come, and forgives
+		t.Helper()
+		for i := range times {
+			name := "marathon"
+			if i%4 == 0 { // it has more that can be left: sockets that are handed on
+				name = "dns"
 			}
-			h.must(t, "restart", "dns")
+			before := h.is(t, name, "ready", func(d launcher.DaemonStatus) bool { return d.Ready && d.Pid > 0 })
+			h.kill(t, before.Pid)
+			h.is(t, name, "seen to have ended", func(d launcher.DaemonStatus) bool { return d.Restarts > before.Restarts })
+			// Does not wait for the time to come, and forgives.
+			if _, err := h.client.Do(t.Context(), "start", name); err != nil {
+				t.Fatal(err)
+			}
+			if i%8 == 0 {
+				h.must(t, "restart", "dns")
+			}
 		}
 	}
-	// left is all that a life of a daemon could leave: of files, goroutines and
-	// processes.
-	left := func() map[string]int {
-		counts := map[string]int{"processes": len(inNetwork(network))}
-		for what, pattern := range map[string]string{"open files": fmt.Sprintf("/proc/%d/fd/*", pid), "files in RUN_DIR": h.path("run", "*", "*")} {
-			list, _ := filepath.Glob(pattern)
-			counts[what] = len(list)
-		}
-		metrics := overSocket(t, "unix", h.path("run", "control.sock"), "/metrics")
-		_, after, ok := strings.Cut(metrics, "\ngo_goroutines{daemon=\"launcher\"} ")
-		goroutines, err := strconv.Atoi(strings.SplitN(after, "\n", 2)[0])
-		if !ok || err != nil {
-			t.Fatalf("no goroutines in %.300s (%v)", metrics, err)
-		}
-		counts["goroutines"] = goroutines
-		return counts
-	}
-	crash(3)
-	before := left()
-	const rounds = 12 // two crashes and a restart each
-	crash(rounds)
+	crash(8)
+	before := h.left(t)
+	const crashes, spare = 100, 8 // some come and go
+	crash(crashes)
 	lab.Eventually(t, patience, "as much to be there as before", func() bool {
-		now := left()
-		for what, n := range now {
-			if n > before[what]+rounds/2 { // some come and go
+		for what, n := range h.left(t) {
+			if n > before[what]+spare {
 				t.Logf("%s were %d and are %d", what, before[what], n)
 				return false
 			}
 		}
 		return true
 	})
+	if restarts := h.status()["marathon"].Restarts + h.status()["dns"].Restarts; restarts < crashes {
+		t.Errorf("there were %d restarts, want %d", restarts, crashes)
+	}
+}
+
+// left is all that a life of a daemon could leave: of files, goroutines, processes, control
+// groups.
+func (h *upHost) left(t *testing.T) map[string]int {
+	t.Helper()
+	network := networkOf(t)
+	guard, launcher := h.guardAndLauncher(t, network)
+	counts := map[string]int{"processes": len(inNetwork(network)), "zombies": zombiesOf(guard, launcher)}
+	for what, pattern := range map[string]string{
+		"open files": fmt.Sprintf("/proc/%d/fd/*", launcher), "open files of the guard": fmt.Sprintf("/proc/%d/fd/*", guard),
+		"files in RUN_DIR": h.path("run", "*", "*"), "threads": fmt.Sprintf("/proc/%d/task/*", launcher),
+	} {
+		list, _ := filepath.Glob(pattern)
+		counts[what] = len(list)
+	}
+	for _, group := range cgroupsOf(guard) {
+		list, _ := filepath.Glob(filepath.Join(group, "*", "cgroup.procs"))
+		counts["control groups"] += len(list)
+	}
+	metrics := overSocket(t, "unix", h.path("run", "control.sock"), "/metrics")
+	_, after, ok := strings.Cut(metrics, "\ngo_goroutines{daemon=\"launcher\"} ")
+	goroutines, err := strconv.Atoi(strings.SplitN(after, "\n", 2)[0])
+	if !ok || err != nil {
+		t.Fatalf("no goroutines in %.300s (%v)", metrics, err)
+	}
+	counts["goroutines"] = goroutines
+	return counts
 }

@@ -20,6 +20,11 @@ import (
 // aSecond is what a second is on a machine that does much else.
 const aSecond = 5 * time.Second
 
+// goneTime is how long after its launcher or guard was killed something of a host may still
+// run. On a machine that does much else, one of three kills must show it, and each must
+// within aSecond.
+const goneTime = time.Second
+
 // TestUpKilledLeavesNothing kills the launcher, and its guard, whose daemons have left
 // children of every kind behind.
 func TestUpKilledLeavesNothing(t *testing.T) {
@@ -36,25 +41,40 @@ func TestUpKilledLeavesNothing(t *testing.T) {
 				if pidNamespace {
 					h.before = []string{"unshare", "--pid", "--fork", "--kill-child", "--mount-proc"}
 				}
-				h.up(t)
-				h.ready(t, "marathon", "dns")
-				network := networkOf(t)
-				lab.Eventually(t, patience, "the children of marathon", func() bool { return sleepers(network) == 4 })
-				guard, launcher := h.guardAndLauncher(t, network)
-				lab.Eventually(t, patience, "that no zombie is left", func() bool { return zombiesOf(guard, launcher) == 0 })
-				pid := map[string]int{"launcher": launcher, "guard": guard}[victim]
-				began := time.Now()
-				if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-					t.Fatal(err)
+				best := aSecond
+				for range 3 {
+					if best = min(best, h.killed(t, victim)); best <= goneTime {
+						return
+					}
 				}
-				lab.Eventually(t, aSecond, "that all processes are gone", func() bool {
-					return !slices.ContainsFunc(inNetwork(network), func(p string) bool { return !strings.Contains(p, " unshare ") })
-				})
-				t.Logf("nothing was left after %v", time.Since(began))
-				h.Wait(t, patience)
+				t.Errorf("of three kills none left nothing within %v, but at best after %v", goneTime, best)
 			})
 		}
 	}
+}
+
+// killed starts a host, kills its launcher or guard, and returns how long it took until
+// nothing was left.
+func (h *upHost) killed(t *testing.T, victim string) time.Duration {
+	t.Helper()
+	h.up(t)
+	h.ready(t, "marathon", "dns")
+	network := networkOf(t)
+	lab.Eventually(t, patience, "the children of marathon", func() bool { return sleepers(network) == 4 })
+	guard, launcher := h.guardAndLauncher(t, network)
+	lab.Eventually(t, patience, "that no zombie is left", func() bool { return zombiesOf(guard, launcher) == 0 })
+	pid := map[string]int{"launcher": launcher, "guard": guard}[victim]
+	began := time.Now()
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	lab.Eventually(t, aSecond, "that all processes are gone", func() bool {
+		return !slices.ContainsFunc(inNetwork(network), func(p string) bool { return !strings.Contains(p, " unshare ") })
+	})
+	took := time.Since(began)
+	t.Logf("nothing was left after %v", took)
+	h.Wait(t, patience)
+	return took
 }
 
 // sleepers counts the processes that stand-ins have left behind.

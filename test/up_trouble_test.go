@@ -96,6 +96,9 @@ func TestUpRestarts(t *testing.T) {
 // kill ends a process at once.
 func (h *upHost) kill(t *testing.T, pid int) {
 	t.Helper()
+	if pid <= 0 { // which would be this test and all that is with it
+		t.Fatalf("there is no process %d to kill", pid)
+	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,7 @@ type Learner struct {
 	mu      sync.Mutex // guards client
 	client  *consul.Client
 	lost    atomic.Bool
+	hidden  atomic.Int64 // answers that lack something for want of rights
 	crowded atomic.Bool
 	changes chan func(*state)
 	look    chan struct{} // a place for each that looks for the first time
@@ -166,14 +167,21 @@ type query func(*consul.Client, *consul.QueryOptions) (*consul.QueryMeta, func(*
 // follow asks again whenever the answer may have changed; in turn with others if many do.
 func (l *Learner) follow(ctx context.Context, ask query, many bool) {
 	var index uint64
+	hides := false
+	defer func() {
+		if hides {
+			l.hidden.Add(-1)
+		}
+	}()
 	for failures := 0; ctx.Err() == nil; {
 		leave := func() {}
 		if many {
 			leave = l.enter(ctx, index)
 		}
-		next, change, err := l.ask(ctx, index, ask)
+		next, change, hidden, err := l.ask(ctx, index, ask)
 		leave()
 		if err == nil {
+			hides = l.hide(hides, hidden)
 			failures = 0
 			index = next
 			l.send(ctx, change)
@@ -201,12 +209,13 @@ func (l *Learner) enter(ctx context.Context, index uint64) (leave func()) {
 	}
 }
 
-// ask sends one query, which waits for a change after index, and returns the next.
-func (l *Learner) ask(ctx context.Context, index uint64, ask query) (uint64, func(*state), error) {
+// ask sends one query, which waits for a change after index, and returns the next. hidden
+// tells that the token may not read all of the answer.
+func (l *Learner) ask(ctx context.Context, index uint64, ask query) (next uint64, change func(*state), hidden bool, err error) {
 	client, err := l.dialled()
 	if err != nil {
 		l.lose(ctx, err)
-		return 0, nil, err
+		return 0, nil, false, err
 	}
 	wait := waiting
 	if l.crowded.Load() {
@@ -214,16 +223,30 @@ func (l *Learner) ask(ctx context.Context, index uint64, ask query) (uint64, fun
 	}
 	within, cancel := context.WithTimeout(ctx, wait+wait/16+answerTime)
 	defer cancel()
-	meta, change, err := ask(client, (&consul.QueryOptions{WaitIndex: index, WaitTime: wait}).WithContext(within))
+	var meta *consul.QueryMeta
+	meta, change, err = ask(client, (&consul.QueryOptions{WaitIndex: index, WaitTime: wait}).WithContext(within))
 	if err != nil {
 		l.hangUp(client)
 		l.lose(ctx, l.Explain(err))
-		return 0, nil, err
+		return 0, nil, false, err
 	}
 	if meta.LastIndex < index { // it was restored, or another server answers
-		return 0, change, nil
+		return 0, change, meta.ResultsFilteredByACLs, nil
 	}
-	return max(meta.LastIndex, 1), change, nil
+	return max(meta.LastIndex, 1), change, meta.ResultsFilteredByACLs, nil
+}
+
+// hide notes that answers to a question lack something, or do not any more, and tells the
+// first and the last. It returns what is the case now.
+func (l *Learner) hide(was, is bool) bool {
+	switch {
+	case is && !was && l.hidden.Add(1) == 1:
+		l.Log.Warn("Consul hides services or nodes from DNS_MODE=lb, so names may not lead to HAProxy",
+			"problem", `the token of CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE lacks service:read or node:read; add to its policy: service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }`)
+	case was && !is && l.hidden.Add(-1) == 0:
+		l.Log.Info("Consul hides nothing from DNS_MODE=lb any more")
+	}
+	return is
 }
 
 // dialled is the client that all share.
@@ -333,7 +356,7 @@ func askBalancers(c *consul.Client, o *consul.QueryOptions) (*consul.QueryMeta, 
 // followCentres asks for the data centres now and then.
 func (l *Learner) followCentres(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; {
-		_, change, err := l.ask(ctx, 0, func(c *consul.Client, _ *consul.QueryOptions) (*consul.QueryMeta, func(*state), error) {
+		_, change, _, err := l.ask(ctx, 0, func(c *consul.Client, _ *consul.QueryOptions) (*consul.QueryMeta, func(*state), error) {
 			list, err := c.Catalog().Datacenters()
 			return &consul.QueryMeta{}, func(s *state) { s.datacenters = list }, err
 		})

@@ -25,8 +25,15 @@ const dialTimeout = 5 * time.Second
 // nothing yet, but reads the files of the token and of TLS: an error names the setting
 // to correct. Connections are not kept, and no proxy is used.
 func New(s *configs.Settings) (*consul.Client, error) {
+	client, _, err := dial(s)
+	return client, err
+}
+
+// dial also returns how the client asks: the files that its configuration names have been
+// read into it.
+func dial(s *configs.Settings) (*consul.Client, *consul.Config, error) {
 	if s.ConsulHTTPAddr == "" {
-		return nil, errors.New("the address of Consul's API is not known; set IP or CONSUL_HTTP_ADDR")
+		return nil, nil, errors.New("the address of Consul's API is not known; set IP or CONSUL_HTTP_ADDR")
 	}
 	tls, err := consul.SetupTLSConfig(&consul.TLSConfig{
 		Address:            s.ConsulTLSServerName,
@@ -37,7 +44,7 @@ func New(s *configs.Settings) (*consul.Client, error) {
 		InsecureSkipVerify: !s.ConsulHTTPSSLVerify,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("cannot prepare TLS to Consul: %w; look at CONSUL_CACERT, CONSUL_CAPATH, CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY", err)
+		return nil, nil, fmt.Errorf("cannot prepare TLS to Consul: %w; look at CONSUL_CACERT, CONSUL_CAPATH, CONSUL_CLIENT_CERT and CONSUL_CLIENT_KEY", err)
 	}
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	transport := &http.Transport{
@@ -63,9 +70,9 @@ func New(s *configs.Settings) (*consul.Client, error) {
 	}
 	client, err := consul.NewClient(config)
 	if err != nil {
-		return nil, fmt.Errorf("CONSUL_HTTP_TOKEN_FILE: %w", err)
+		return nil, nil, fmt.Errorf("CONSUL_HTTP_TOKEN_FILE: %w", err)
 	}
-	return client, nil
+	return client, config, nil
 }
 
 // lacking finds in a refusal which right is missing, and on what.
@@ -108,6 +115,16 @@ func Explain(err error, addr string) error {
 		return fmt.Errorf("the Consul at %s refuses what the token of CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE asks for: %s", addr, oneLine(status.Body))
 	}
 	return fmt.Errorf("the Consul at %s answers %d: %s", addr, status.Code, oneLine(status.Body))
+}
+
+// Hidden is the error of an answer that lacks what the token may not read: Consul leaves it
+// out and marks the answer. right is the one that is missing ("key:read"), on what it is
+// about. nil if all is there.
+func Hidden(meta *consul.QueryMeta, right, on string) error {
+	if meta == nil || !meta.ResultsFilteredByACLs {
+		return nil
+	}
+	return consul.StatusError{Code: http.StatusForbidden, Body: fmt.Sprintf("Permission denied: token lacks permission '%s' on %q", right, on)}
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }

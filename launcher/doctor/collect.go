@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,8 +19,10 @@ import (
 	"panteras/internal/holder"
 	"panteras/internal/resolv"
 	"panteras/launcher"
+	"panteras/launcher/rights"
 
 	consul "github.com/hashicorp/consul/api"
+	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,7 +38,7 @@ func Collect(ctx context.Context, s *configs.Settings, plan *launcher.Plan, addr
 		Addrs:        addrs,
 		Held:         held(s.DNSListen),
 		Resolv:       readResolv(),
-		Consul:       askConsul(ctx, s),
+		Consul:       askConsul(ctx, s, plan),
 		Missing:      missing(plan),
 		DockerSocket: exists(launcher.DockerSocket),
 		Tunnel:       lookAtTunnel(s),
@@ -81,7 +84,7 @@ func readResolv() Resolv {
 	return r
 }
 
-func askConsul(ctx context.Context, s *configs.Settings) Consul {
+func askConsul(ctx context.Context, s *configs.Settings, plan *launcher.Plan) Consul {
 	client, err := consulclient.New(s)
 	if err != nil {
 		return Consul{Err: err.Error()}
@@ -92,7 +95,42 @@ func askConsul(ctx context.Context, s *configs.Settings) Consul {
 	if err != nil {
 		return Consul{Err: consulclient.Explain(err, s.ConsulHTTPAddr).Error()}
 	}
-	return Consul{Leader: leader}
+	c := Consul{Leader: leader}
+	if leader == "" {
+		return c
+	}
+	gone := missing(plan) // what is not there needs no rights
+	var there []launcher.Daemon
+	for _, d := range plan.Daemons {
+		if !slices.ContainsFunc(gone, func(m Missing) bool { return m.Daemon == d.Name }) {
+			there = append(there, d)
+		}
+	}
+	if c.Lacking, err = rights.Lacking(ctx, s, rights.Needed(s, there)); err != nil {
+		c.RightsErr = err.Error()
+	}
+	own := slices.ContainsFunc(plan.Daemons, func(d launcher.Daemon) bool { return d.Name == "consul" && d.Run })
+	c.Nameless = own && nameless(ctx, s)
+	c.Unwritten = own && unwritten(ctx, client, s.Hostname)
+	return c
+}
+
+// unwritten tells that the catalogue knows no addresses of this host but the one of the
+// gossip. Others come from the host's own Consul, which writes them as soon as it may.
+func unwritten(ctx context.Context, client *consul.Client, node string) bool {
+	known, _, err := client.Catalog().Node(node, (&consul.QueryOptions{}).WithContext(ctx))
+	return err == nil && known != nil && known.Node != nil && len(known.Node.TaggedAddresses) == 0
+}
+
+// nameless tells whether Consul's DNS answers that there is no Consul. Its servers are
+// registered wherever there is a leader, so this is a matter of rights.
+func nameless(ctx context.Context, s *configs.Settings) bool {
+	if len(s.ConsulDNS) == 0 {
+		return false
+	}
+	q := new(dns.Msg).SetQuestion(dns.Fqdn("consul.service."+s.ConsulDomain), dns.TypeA)
+	reply, _, err := (&dns.Client{Timeout: patience}).ExchangeContext(ctx, q, s.ConsulDNS[0].String())
+	return err == nil && reply.Rcode == dns.RcodeNameError
 }
 
 // missing looks every program up where its daemon would. ZooKeeper's program is Java,

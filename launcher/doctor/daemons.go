@@ -1,11 +1,15 @@
 package doctor
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
 	"panteras/launcher"
 )
+
+// noServers is what a client of Consul answers that has found no server.
+const noServers = "No known Consul servers"
 
 // consul looks whether its API answers and whether there is a leader.
 func (d *diagnosis) consul() {
@@ -14,6 +18,8 @@ func (d *diagnosis) consul() {
 	switch {
 	case c.Err != "" && d.runs("consul") && !d.facts.Up:
 		d.add(check, Warn, "panteras up", "it does not run yet: %s", c.Err)
+	case strings.Contains(c.Err, noServers) && d.runs("consul"):
+		d.add(check, Fail, "start a server that CONSUL_HOSTS lists, and see that this host reaches its ports 8300 (tcp) and 8301 (tcp, udp)", "%s", c.Err)
 	case c.Err != "" && d.runs("consul"):
 		d.add(check, Fail, "`panteras status` says what keeps it, `panteras logs consul` what it says", "%s", c.Err)
 	case c.Err != "":
@@ -23,6 +29,29 @@ func (d *diagnosis) consul() {
 			"it runs at %s and has no leader: fewer than half of the servers see each other", d.ConsulHTTPAddr)
 	default:
 		d.ok(check, "it runs at %s, and the leader is %s", d.ConsulHTTPAddr, c.Leader)
+		d.consulRights(c)
+	}
+}
+
+// consulRights looks at what the token of this host may do, and those who ask by DNS.
+func (d *diagnosis) consulRights(c Consul) {
+	const check = "rights in Consul"
+	if c.RightsErr != "" {
+		d.add(check, Warn, "give the token of CONSUL_HTTP_TOKEN or CONSUL_HTTP_TOKEN_FILE the rights in docs/security.md", "they cannot be told: %s", c.RightsErr)
+	}
+	for _, r := range c.Lacking {
+		d.add(check, Fail, "add to the token's policy: "+r.Rule(), "%s", r.Lacks())
+	}
+	if c.Nameless {
+		d.add(check, Fail, `add to the policy of Consul's token acl.tokens.default (or dns): service_prefix "" { policy = "read" } node_prefix "" { policy = "read" }`,
+			"who asks by DNS lacks service:read or node:read: Consul does not know its own name consul.service.%s", d.ConsulDomain)
+	}
+	if c.Unwritten {
+		d.add(check, Fail, fmt.Sprintf(`add to the policy of Consul's token acl.tokens.agent: node %q { policy = "write" }, then: panteras restart consul`, d.Hostname),
+			"Consul itself lacks node:write on %q: it could not write about this host", d.Hostname)
+	}
+	if c.RightsErr == "" && len(c.Lacking) == 0 && !c.Nameless && !c.Unwritten {
+		d.ok(check, "the token has all that this host needs")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"panteras/configs"
 	"panteras/internal/holder"
 	"panteras/launcher"
+	"panteras/launcher/rights"
 )
 
 var addr = netip.MustParseAddr
@@ -89,8 +90,17 @@ func TestDiagnose(t *testing.T) {
 
 		{"no leader", func(f *Facts) { f.Consul = Consul{} }, nil, Finding{"consul", Fail, "10.0.0.5:8500 and has no leader", "consul members"}},
 		{"Consul is down", func(f *Facts) { f.Consul = Consul{Err: "cannot reach it"} }, nil, Finding{"consul", Fail, "cannot reach it", "panteras status"}},
+		{"no server", func(f *Facts) { f.Consul = Consul{Err: "it answers 500: No known Consul servers"} }, []string{"MASTER=false", "CONSUL_HOSTS=10.0.0.9"}, Finding{"consul", Fail, "No known Consul servers", "CONSUL_HOSTS"}},
 		{"before up", func(f *Facts) { f.Consul, f.Up = Consul{Err: "cannot reach it"}, false }, nil, Finding{"consul", Warn, "does not run yet: cannot reach it", "panteras up"}},
 		{"Consul of others is down", func(f *Facts) { f.Consul, f.Up = Consul{Err: "cannot reach it"}, false }, []string{"START_CONSUL=false"}, Finding{"consul", Fail, "cannot reach it", "CONSUL_HTTP_ADDR"}},
+
+		{"a right is missing", func(f *Facts) {
+			f.Consul.Lacking = []rights.Right{{Resource: "key", Prefix: true, Name: "haproxy/", Policy: "read", For: []string{"consul-template"}}}
+		}, nil, Finding{"rights in Consul", Fail, `lacks key:read on "haproxy/", which is needed by consul-template`, `key_prefix "haproxy/" { policy = "read" }`}},
+		{"rights that Consul does not tell", func(f *Facts) { f.Consul.RightsErr = "it does not know the token" }, nil, Finding{"rights in Consul", Warn, "it does not know the token", "CONSUL_HTTP_TOKEN_FILE"}},
+		{"who asks by DNS", func(f *Facts) { f.Consul.Nameless = true }, nil, Finding{"rights in Consul", Fail, "consul.service.consul", "acl.tokens.default"}},
+		{"Consul itself", func(f *Facts) { f.Consul.Unwritten = true }, nil, Finding{"rights in Consul", Fail, `node:write on "node1"`, `node "node1" { policy = "write" }`}},
+		{"all rights", func(*Facts) {}, nil, Finding{"rights in Consul", OK, "all that this host needs", ""}},
 
 		{"no keepalived", func(f *Facts) { f.Missing = []Missing{{"keepalived", "keepalived"}} }, nil, Finding{"programs", Fail, "keepalived is not installed", "apt-get install keepalived"}},
 		{"no jar", func(f *Facts) { f.Missing = []Missing{{"zookeeper", "/usr/share/java/zookeeper.jar"}} }, nil, Finding{"programs", Fail, "zookeeper.jar is not installed", "apt-get install zookeeper"}},

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"panteras/internal/holder"
+	"panteras/launcher/rights"
 )
 
 // Facts are what [Diagnose] knows about a host.
@@ -57,6 +58,13 @@ type Consul struct {
 	Err string
 	// Leader is the leader's address, "" if there is none.
 	Leader string
+	// Lacking are the rights that this host needs and its token has not; RightsErr says
+	// why that cannot be told.
+	Lacking   []rights.Right
+	RightsErr string
+	// Nameless tells that Consul's DNS does not know its own service, Unwritten that this
+	// host's Consul could not write about its node.
+	Nameless, Unwritten bool
 }
 
 // Missing is a daemon and the program, or the file, that it lacks.

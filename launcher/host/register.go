@@ -7,6 +7,7 @@ import (
 	"panteras/configs"
 	"panteras/launcher"
 	"panteras/launcher/register"
+	"panteras/launcher/rights"
 )
 
 // registerPoll is how often it is looked whether the agent still knows the services.
@@ -17,6 +18,7 @@ func (h *Host) registerLoop(ctx context.Context) {
 	ticker := time.NewTicker(registerPoll)
 	defer ticker.Stop()
 	var syncer *register.Syncer
+	watch := rights.NewWatch(h.o.Log)
 	var settings *configs.Settings // that it was made of
 	var status launcher.Status
 	for {
@@ -33,6 +35,7 @@ func (h *Host) registerLoop(ctx context.Context) {
 		}
 		if ready(status, "consul") || !runs(plan, "consul") {
 			_ = syncer.Sync(ctx, register.Services(settings, plan.Daemons, status)) // it logs what is wrong
+			watch.Look(ctx, settings, plan.Daemons)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package proc
 
 import (
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -16,6 +17,8 @@ type Process struct {
 	exit  chan Exit
 	ended chan struct{} // closed when the main process has ended
 	gone  chan struct{} // closed when all have
+
+	killed atomic.Bool // all that belongs to it is to end
 }
 
 // watch waits for a child.
@@ -104,6 +107,11 @@ func (p *Process) Signal(signal syscall.Signal) error {
 // KillAll sends SIGKILL to everything that belongs to the daemon. It returns at once;
 // Gone tells when they have ended.
 func (p *Process) KillAll() {
+	p.killed.Store(true)
+	p.kill()
+}
+
+func (p *Process) kill() {
 	p.reaper.cgroup.daemon(p.name).Kill()
 	killed := map[int]bool{}
 	for found := true; found; {
@@ -116,6 +124,7 @@ func (p *Process) KillAll() {
 			}
 		}
 	}
+	p.reaper.killStrays(p.name, p.pid)
 }
 
 // Gone is closed when the main process and everything that belonged to it have ended.

@@ -177,6 +177,10 @@ func (r *Reaper) findGone() {
 		for range 2 {
 			empty = empty && len(r.members(p.name, p.pid)) == 0
 		}
+		empty = empty && len(r.cgroup.daemon(p.name).pids()) == 0 && !r.anyStray(p.name, p.pid)
+		if !empty && p.killed.Load() {
+			p.kill() // what the last kill has missed
+		}
 		if empty {
 			r.mu.Lock()
 			delete(r.processes, p)

@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"panteras/internal/lab"
 )
@@ -70,6 +73,39 @@ func TestEverythingThatADaemonLeftEndsWithIt(t *testing.T) {
 			await(t, p.Gone(), "the end of the orphan")
 			lab.Eventually(t, patience, "the orphan to be reaped", func() bool { _, exists := readEntry(orphan); return !exists })
 		})
+	}
+}
+
+// A process that leaves its session and goes on in new children without pause is hardly ever
+// in a table of all processes. It is not said to have gone, and it ends with its daemon.
+func TestNobodyRunsAway(t *testing.T) {
+	t.Parallel()
+	r := newReaper(t)
+	r.cgroup = nil // which would hold it
+	trace := filepath.Join(t.TempDir(), "trace")
+	// Each life lasts half a millisecond; they end by themselves after some seconds.
+	p := run(t, r, shell(t.Name(), `setsid perl -e 'for (1 .. 20000) { if (open(F, ">", $ARGV[0])) { print F $_; close F } select(undef, undef, undef, 0.0005); exit 0 if fork }' `+trace+` & exit 0`))
+	await(t, p.Exited(), "the end of the main process")
+	lives := func() int {
+		text, _ := os.ReadFile(trace)
+		n, _ := strconv.Atoi(string(text))
+		return n
+	}
+	lab.Eventually(t, patience, "some lives", func() bool { return lives() > 100 })
+	if closed(p.Gone()) {
+		t.Errorf("it is said to have gone, and runs in its life %d", lives())
+	}
+	p.KillAll()
+	await(t, p.Gone(), "its end")
+	last := lives()
+	if last > 15000 {
+		t.Fatalf("it had ended by itself nearly, in its life %d", last)
+	}
+	deadline := time.Now().Add(100 * time.Millisecond) // some 150 lives
+	for time.Now().Before(deadline) {
+		if now := lives(); now > last {
+			t.Fatalf("it is said to have gone in its life %d, and runs in its life %d", last, now)
+		}
 	}
 }
 

@@ -48,6 +48,18 @@ func Services(s *configs.Settings, daemons []launcher.Daemon, status launcher.St
 	return list
 }
 
+// Names are those of the services that daemons of a plan are registered under when they
+// run.
+func Names(s *configs.Settings, daemons []launcher.Daemon) []string {
+	var names []string
+	for _, d := range daemons {
+		if service, ok := (registrar{s}).service(d); ok && d.Run {
+			names = append(names, service.Name)
+		}
+	}
+	return names
+}
+
 type registrar struct{ *configs.Settings }
 
 // service is the service of a daemon; ok tells that it has one and that it is wanted.

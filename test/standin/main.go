@@ -11,12 +11,16 @@
 //	children     leaves a child, one in another session, and one that a parent left
 //	alone        does not look for ZooKeeper
 //	stubborn     does not mind SIGTERM
+//	container N  registers the service N in Consul, as Registrator does for a container
 package main
 
 import (
 	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -53,7 +57,7 @@ var paths = map[string]string{
 var expected = []string{"HOME", "LANG", "PATH", "PANTERAS_DAEMON"}
 
 var alsoExpected = map[string][]string{
-	"marathon": {"JAVA_OPTS"}, "chronos": {"JAVA_OPTS"}, "registrator": {"DOCKER_HOST", "CONSUL_HTTP_TOKEN"},
+	"marathon": {"JAVA_OPTS"}, "chronos": {"JAVA_OPTS"}, "registrator": {"DOCKER_HOST", "CONSUL_HTTP_TOKEN", "CONSUL_CACERT"},
 	"consul-template": {"CONSUL_HTTP_TOKEN", "NOTIFY_SOCKET"},
 }
 
@@ -78,7 +82,7 @@ func main() {
 		}
 		fail(exitWrong, "%v", syscall.Exec(filepath.Join(dir, "consul-template.real"), os.Args, os.Environ()))
 	case "registrator":
-		if os.Getenv("DOCKER_HOST") == "" || !strings.HasPrefix(os.Args[len(os.Args)-1], "consul://") {
+		if os.Getenv("DOCKER_HOST") == "" || !strings.HasPrefix(os.Args[len(os.Args)-1], "consul") {
 			fail(exitWrong, "registrator needs DOCKER_HOST and Consul's address as its last argument: %q", os.Args)
 		}
 		stop := make(chan os.Signal, 1) // without one, Go would see a deadlock
@@ -122,6 +126,8 @@ func misbehave(path string) (alone bool) {
 			}
 		case slices.Equal(words, []string{"alone"}):
 			alone = true
+		case len(words) == 2 && words[0] == "container":
+			register(words[1])
 		case slices.Equal(words, []string{"stubborn"}):
 			signal.Ignore(syscall.SIGTERM)
 		case slices.Equal(words, []string{"children"}):
@@ -242,6 +248,35 @@ func get(url string) string {
 	defer response.Body.Close()
 	line, _ := bufio.NewReader(response.Body).ReadString('\n')
 	return line
+}
+
+// register registers a service at the Consul that is the last argument, with the token of the
+// environment.
+func register(service string) {
+	base, overTLS := strings.CutPrefix(os.Args[len(os.Args)-1], "consul-tls://")
+	scheme, trust := "http://", &tls.Config{MinVersion: tls.VersionTLS12}
+	if overTLS {
+		scheme, trust.RootCAs = "https://", x509.NewCertPool()
+		authority, err := os.ReadFile(os.Getenv("CONSUL_CACERT"))
+		if err != nil || !trust.RootCAs.AppendCertsFromPEM(authority) {
+			fail(exitWrong, "no authority in CONSUL_CACERT: %v", err)
+		}
+	}
+	request, err := http.NewRequest(http.MethodPut, scheme+strings.TrimPrefix(base, "consul://")+"/v1/agent/service/register",
+		strings.NewReader(fmt.Sprintf(`{"Name": %q, "Port": 80}`, service)))
+	if err != nil {
+		fail(exitWrong, "%v", err)
+	}
+	request.Header.Set("X-Consul-Token", os.Getenv("CONSUL_HTTP_TOKEN"))
+	client := http.Client{Timeout: timeout, Transport: &http.Transport{TLSClientConfig: trust}}
+	response, err := client.Do(request)
+	if err != nil {
+		fail(1, "%v", err)
+	}
+	defer response.Body.Close()
+	if answer, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK {
+		fail(1, "cannot register %s: %s", service, answer)
+	}
 }
 
 func serve(name string) {

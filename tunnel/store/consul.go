@@ -78,7 +78,14 @@ func (c *consulKV) get(ctx context.Context, key string) (entry, error) {
 
 func (c *consulKV) list(ctx context.Context, prefix string) (map[string]entry, error) {
 	var pairs consul.KVPairs
-	err := c.do(ctx, func() (err error) { pairs, _, err = c.client.KV().List(c.prefix+prefix, consistently(ctx)); return err })
+	err := c.do(ctx, func() error {
+		found, meta, err := c.client.KV().List(c.prefix+prefix, consistently(ctx))
+		if err == nil {
+			err = c.hidden(meta, prefix)
+		}
+		pairs = found
+		return err
+	})
 	return c.entries(pairs), c.failed("read", prefix, err)
 }
 
@@ -121,7 +128,7 @@ func (c *consulKV) apply(ctx context.Context, ops []op) (bool, error) {
 	for _, e := range response.Errors {
 		// Everything but a version that is not the one wanted is an error.
 		if !strings.Contains(e.What, "stale") && !strings.Contains(e.What, "exists") {
-			return false, fmt.Errorf("cannot write %s: the Consul at %s refuses: %s", c.where(ops[0].key), c.addr, e.What)
+			return false, c.failed("write", ops[0].key, consul.StatusError{Code: http.StatusForbidden, Body: e.What})
 		}
 	}
 	return done, nil
@@ -137,5 +144,16 @@ func (c *consulKV) failed(what, key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("cannot %s %s: %w", what, c.where(key), consulclient.Explain(err, c.addr))
+	explained := consulclient.Explain(err, c.addr)
+	if status := (consul.StatusError{}); errors.As(err, &status) && strings.Contains(status.Body, "lacks permission 'key:") {
+		// Consul names one key, and the next one would be refused as well.
+		return fmt.Errorf("cannot %s %s: %w; all that a gateway and `panteras peer` need: key_prefix %q { policy = \"write\" }", what, c.where(key), explained, c.prefix)
+	}
+	return fmt.Errorf("cannot %s %s: %w", what, c.where(key), explained)
+}
+
+// hidden is the error of an answer without the keys that the token may not read. To take it
+// for a store that is empty would end the access of every peer.
+func (c *consulKV) hidden(meta *consul.QueryMeta, prefix string) error {
+	return consulclient.Hidden(meta, "key:read", c.prefix+prefix)
 }

@@ -66,6 +66,9 @@ func (c *consulKV) ask(ctx context.Context, prefix string, index uint64) (map[st
 	ctx, cancel := context.WithTimeout(ctx, watchWait+watchGrace)
 	defer cancel()
 	pairs, meta, err := c.client.KV().List(c.prefix+prefix, (&consul.QueryOptions{WaitIndex: index, WaitTime: watchWait}).WithContext(ctx))
+	if err == nil {
+		err = c.hidden(meta, prefix)
+	}
 	if err != nil {
 		return nil, 0, err
 	}
