@@ -69,6 +69,7 @@ func (h handshakes) connectedAt(status map[wgtypes.Key]device.PeerStatus, now ti
 func (g *Gateway) note() {
 	began := time.Now()
 	defer func() { g.noted, g.noteTook = time.Now(), time.Since(began) }()
+	defer g.tellPlaces()
 	status, err := g.wire.Status()
 	if err != nil {
 		g.Log.Debug("cannot tell where peers are", "error", err)
@@ -119,14 +120,14 @@ func (g *Gateway) call(events []event) {
 			back = append(back, e.peer)
 		}
 	}
-	g.callOn(back)
+	g.callOn(back, g.places)
 }
 
 // callOn makes peers shake hands, those of whom is known where they were.
-func (g *Gateway) callOn(peers []tunnel.DesiredPeer) {
+func (g *Gateway) callOn(peers []tunnel.DesiredPeer, places endpoints) {
 	where := map[wgtypes.Key]netip.AddrPort{}
 	for _, p := range peers {
-		if e, ok := g.places[p.PublicKey.String()]; ok {
+		if e, ok := places[p.PublicKey.String()]; ok {
 			where[wgKey(p.PublicKey)] = e
 		}
 	}
