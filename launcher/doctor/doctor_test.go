@@ -93,7 +93,7 @@ func TestDiagnose(t *testing.T) {
 		{"Consul of others is down", func(f *Facts) { f.Consul, f.Up = Consul{Err: "cannot reach it"}, false }, []string{"START_CONSUL=false"}, Finding{"consul", Fail, "cannot reach it", "CONSUL_HTTP_ADDR"}},
 
 		{"no keepalived", func(f *Facts) { f.Missing = []Missing{{"keepalived", "keepalived"}} }, nil, Finding{"programs", Fail, "keepalived is not installed", "apt-get install keepalived"}},
-		{"no jar", func(f *Facts) { f.Missing = []Missing{{"zookeeper", "/usr/share/java/zookeeper.jar"}} }, nil, Finding{"programs", Fail, "zookeeper.jar is not installed", "apt-get install zookeeper"}},
+		{"no jar", func(f *Facts) { f.Missing = []Missing{{"zookeeper", "/usr/share/java/zookeeper.jar"}} }, nil, Finding{"programs", Fail, "zookeeper.jar is not installed", "libzookeeper-java default-jre-headless"}},
 		{"no Chronos", func(f *Facts) { f.Missing = []Missing{{"chronos", "chronos"}} }, nil, Finding{"programs", Warn, "chronos is not installed", "START_CHRONOS=false"}},
 		{"no Docker", func(f *Facts) { f.DockerSocket = false }, nil, Finding{"docker", Fail, "mesos-agent and registrator", "apt-get install docker.io"}},
 
