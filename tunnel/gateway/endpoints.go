@@ -41,7 +41,16 @@ const endpointsFile = "endpoints.json"
 // were by the clock that nobody can set: who was connected is so too after that was done.
 type handshakes map[wgtypes.Key]handshake
 
-type handshake struct{ said, seen time.Time }
+type handshake struct {
+	said, seen time.Time
+	received   int64     // bytes
+	heard      time.Time // when these were last found to be more than before
+}
+
+// speaks says whether something has come from a peer just now, so that its session is here.
+func (h handshakes) speaks(key wgtypes.Key, now time.Time) bool {
+	return now.Sub(h[key].heard) < 5*noteEvery
+}
 
 // connectedAt picks the peers that are there, and remembers their handshakes.
 func (h handshakes) connectedAt(status map[wgtypes.Key]device.PeerStatus, now time.Time) endpoints {
@@ -55,10 +64,16 @@ func (h handshakes) connectedAt(status map[wgtypes.Key]device.PeerStatus, now ti
 		if !s.Endpoint.IsValid() || s.LastHandshake.IsZero() {
 			continue
 		}
-		if !h[key].said.Equal(s.LastHandshake) {
-			h[key] = handshake{s.LastHandshake, now.Add(-max(now.Sub(s.LastHandshake), 0))}
+		last := h[key]
+		if !last.said.Equal(s.LastHandshake) {
+			last.said, last.seen = s.LastHandshake, now.Add(-max(now.Sub(s.LastHandshake), 0))
 		}
-		if now.Sub(h[key].seen) < connected {
+		if s.Received > last.received {
+			last.heard = now
+		}
+		last.received = s.Received
+		h[key] = last
+		if now.Sub(last.seen) < connected {
 			out[key.String()] = s.Endpoint
 		}
 	}

@@ -107,11 +107,12 @@ func (g *Gateway) hear(all map[string]tunnel.Places) {
 	}
 	came := g.placesOfTwins(all)
 	maps.DeleteFunc(came, func(peer netip.Addr, at netip.AddrPort) bool { return before[peer] == at })
-	if first { // they may be of long ago
-		for i := range g.inForce.Peers {
-			if p := &g.inForce.Peers[i]; g.places[p.PublicKey.String()].IsValid() && len(p.Addresses) > 0 {
-				delete(came, p.Addresses[0])
-			}
+	for i := range g.inForce.Peers {
+		p := &g.inForce.Peers[i]
+		// At first they may be of long ago, and later by those who have found here by themselves.
+		isHere := first && g.places[p.PublicKey.String()].IsValid() || g.shaken.speaks(wgKey(p.PublicKey), time.Now())
+		if isHere && len(p.Addresses) > 0 {
+			delete(came, p.Addresses[0])
 		}
 	}
 	g.callOnPlaces(came)
