@@ -41,6 +41,7 @@ func (h *host) pings(t testing.TB, address string) bool {
 
 // A peer reaches what it may and nothing else, and is told so at once.
 func TestTunnelLetsThroughWhatIsAllowed(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	l.start()
 	for _, a := range []string{serviceAddr + ":80", serviceAddr + ":81", "[" + serviceAddr6 + "]:80"} {
@@ -103,6 +104,7 @@ func TestTunnelLetsThroughWhatIsAllowed(t *testing.T) {
 // The ports of the gateway that are open, as HAProxy's are, are so for those who may reach
 // its address.
 func TestTunnelOpensPortsOfItsHost(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	l.start("--tunnel-host-ports", "80,6000")
 	for _, port := range []string{"80", "81", "6000"} {
@@ -139,6 +141,7 @@ func TestTunnelOpensPortsOfItsHost(t *testing.T) {
 
 // Nothing is left of a gateway that has ended, and what it changed is as it was.
 func TestTunnelLeavesNothing(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	look := func() string {
 		var out strings.Builder

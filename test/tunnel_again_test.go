@@ -32,6 +32,7 @@ func (l *tunnelLab) inTheClear() (packets func() string) {
 // A restart keeps the connections that services know under the gateway's address, and what
 // services send in between goes nowhere, not even where the host has its default route.
 func TestTunnelRestartKeepsConnections(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	l.gateway.route(t, "0.0.0.0/0", clientAddr)
 	l.service.route(t, "10.99.0.0/16", gatewayInner)
@@ -85,6 +86,7 @@ func TestTunnelRestartKeepsConnections(t *testing.T) {
 // An interface that another process serves, or the kernel, is not touched by a restart:
 // what goes through it never ceases.
 func TestTunnelRestartWithTheInterface(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	l.standalone()
 	l.start()
@@ -133,6 +135,7 @@ func (l *tunnelLab) up() *upHost {
 // Under the launcher nothing takes the tunnel's socket or the connections of peers away but
 // an end for good: no restart, no upgrade, no crash.
 func TestUpTunnelRestarts(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	h := l.up()
 	l.service.source(t, serviceAddr+":80")

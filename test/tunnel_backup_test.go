@@ -12,6 +12,7 @@ import (
 // A gateway that lost everything but the backup that docs/gateway.md asks for is the same to
 // its clients, whose files nobody touches.
 func TestTunnelBackupBringsEverybodyBack(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	other := bareHost(t)
 	connect(t, other, "eth0", "10.201.0.2/24", l.gateway, "wan2", "10.201.0.1/24")

@@ -14,6 +14,7 @@ import (
 // A peer gets whole answers at both addresses of the gateway, over UDP and TCP, however
 // large they are.
 func TestTunnelNamesAreWholeOverBothFamilies(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	node := l.withConsul()
 	register := func(r consul.CatalogRegistration) {

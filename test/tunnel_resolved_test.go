@@ -69,6 +69,7 @@ const resolvedProgram = "lib/systemd/systemd-resolved"
 // With systemd-resolved the platform's names, and no others, are asked of the gateway.
 // Without, all are; either way the client file does it, unchanged, and undoes it.
 func TestTunnelSetsUpNames(t *testing.T) {
+	t.Parallel()
 	const own, platform = "203.0.113.9", serviceAddr
 	for _, with := range []bool{true, false} {
 		name := map[bool]string{true: "with systemd-resolved", false: "without"}[with]

@@ -47,6 +47,7 @@ func TestTunnelComesBackAfterAKill(t *testing.T) {
 
 // What the gateway knows of its peers is served to those who may know.
 func TestTunnelStatus(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	l.start()
 	l.service.echo(t, serviceAddr+":80")
@@ -111,6 +112,7 @@ func TestTunnelStatus(t *testing.T) {
 
 // The service sees the gateway's address, or the peer's where there is no NAT.
 func TestTunnelAddressAtTheService(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	l.service.route(t, "10.99.0.0/16", gatewayInner)
 	dir := t.TempDir()
@@ -148,6 +150,7 @@ func TestTunnelAddressAtTheService(t *testing.T) {
 // A smaller MTU under the tunnel is followed at once, and transfers go on although the
 // client's own tunnel is as large as before: TCP is told on its way.
 func TestTunnelFollowsTheMTU(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	l.start()
 	const size = 8 << 20
