@@ -7,7 +7,7 @@ import "fmt"
 var hints = map[string]string{
 	"consul":          "install HashiCorp's package (https://developer.hashicorp.com/consul/install), or put the program into /usr/local/bin; `make tools` in the source of panteras builds bin/consul",
 	"consul-template": "put the program of https://releases.hashicorp.com/consul-template into /usr/local/bin (`make tools` in the source of panteras builds bin/consul-template), or set START_CONSUL_TEMPLATE=false",
-	"zookeeper":       "apt-get install zookeeper default-jre-headless",
+	"zookeeper":       "apt-get install --no-install-recommends libzookeeper-java default-jre-headless, and useradd --system zookeeper, or it runs as root (the package zookeeper would bring a Java with a display)",
 	"haproxy":         "apt-get install haproxy",
 	"keepalived":      "apt-get install keepalived",
 	"mesos-master":    retired("Mesos ended with 1.11.0 (2020)", "START_MESOS_MASTER"),

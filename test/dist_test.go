@@ -1,39 +1,71 @@
 package test
 
 import (
+	"debug/elf"
+	"encoding/json"
+	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"panteras/internal/lab"
 )
 
-// TestDist makes what is released for this machine, installs the package on a host with
-// folders of its own, and removes it again.
-func TestDist(t *testing.T) {
-	out := filepath.Join(t.TempDir(), "dist")
-	cmd := exec.Command(filepath.Join(lab.Root(t), "tools", "dist.sh"))
-	cmd.Env = append(os.Environ(), "ARCHITECTURES="+runtime.GOARCH, "DIST="+out, "VERSION=v1.2.3-4-gabcdef0")
-	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
-	name := "panteras_v1.2.3-4-gabcdef0_linux_" + runtime.GOARCH
-	deb := filepath.Join(out, "panteras_1.2.3+4.gabcdef0_"+runtime.GOARCH+".deb")
-	h := bareHost(t)
-	h.run(t, "sh", "-c", "cd "+out+" && sha256sum --check --strict SHA256SUMS")
-	wantText(t, "the tar file", h.run(t, "tar", "-tzf", filepath.Join(out, name+".tar.gz")), name+"/panteras\n", name+"/LICENSE\n", name+"/panteras.service\n")
-	bill, err := os.ReadFile(filepath.Join(out, name+".cdx.json"))
-	if err != nil {
+// packaged is the version of which TestDist makes a release, and debianVersion what it is
+// in Debian's words.
+const (
+	packaged      = "v1.2.3-4-gabcdef0"
+	debianVersion = "1.2.3+4.gabcdef0"
+)
+
+// packageHost is a host on which a package may be installed: what that writes to is its own.
+// systemctl is a stand-in that starts what a unit starts, and stops it.
+func packageHost(t *testing.T) *typedHost {
+	t.Helper()
+	bare := bareHost(t)
+	connect(t, bare, "eth0", typedIP+"/24", bareHost(t), "eth0", "10.7.0.2/24")
+	bare.run(t, "ip", "route", "add", "default", "via", "10.7.0.2")
+	bare.recursor(t, "127.0.0.77:53", farAway)
+	h := newTypedHost(t, bare, typedIP)
+	if err := os.Remove(filepath.Join(h.bin, "panteras")); err != nil {
 		t.Fatal(err)
 	}
-	wantText(t, "the bill of materials", string(bill), `"CycloneDX"`, "pkg:golang/github.com/miekg/dns@", "pkg:golang/golang.zx2c4.com/wireguard@")
-
-	h.do(t, func() { // what a package writes to
+	for name, script := range map[string]string{
+		"sudoedit": strings.Join(append(only("consul", "dns"), "IP="+typedIP, "HOSTNAME=node-1", "DNS_UPSTREAMS=127.0.0.77", `CONSUL_PARAMS="`+quickConsul+`"`), "\n"),
+		"systemctl": `case "$*" in
+daemon-reload) ;;
+"enable --now panteras")
+	unit=/etc/systemd/system/panteras.service
+	[ -e $unit ] || unit=/lib/systemd/system/panteras.service
+	eval "setsid $(sed -n 's/^ExecStart=//p' $unit) >/dev/null 2>&1 </dev/null &"
+	echo $! >/run/unit.pid ;;
+"disable --now panteras")
+	kill $(cat /run/unit.pid)
+	while kill -0 $(cat /run/unit.pid) 2>/dev/null; do sleep 0.1; done ;;
+*) exit 1 ;;
+esac
+`,
+	} {
+		if name == "sudoedit" {
+			script = "cat >>\"$1\" <<'END'\n" + script + "\nEND\n"
+		}
+		put(t, filepath.Join(h.bin, name), "#!/bin/sh\n"+script)
+		if err := os.Chmod(filepath.Join(h.bin, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.do(t, func() {
+		put(t, "/etc/resolv.conf", "nameserver 127.0.0.77\n")
+		for _, dir := range []string{"/var/lib", "/var/log"} {
+			if err := unix.Unmount(dir, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
 		for _, dir := range []string{"/usr", "/var"} {
 			for _, sub := range []string{"upper", "work"} {
 				if err := os.MkdirAll("/run/own"+dir+"/"+sub, 0o755); err != nil {
@@ -44,27 +76,147 @@ func TestDist(t *testing.T) {
 				t.Skipf("cannot put something over %s: %v", dir, err)
 			}
 		}
-	})
-	wantText(t, "the installation", h.run(t, "dpkg", "--install", deb), "panteras plan")
-	wantText(t, "the version", h.run(t, "/usr/bin/panteras", "version"), "v1.2.3-4-gabcdef0")
-	h.run(t, "systemd-analyze", "verify", "/lib/systemd/system/panteras.service")
-	wantText(t, "the unit", h.run(t, "cat", "/lib/systemd/system/panteras.service"), "ExecStart=/usr/bin/panteras up --restricted /etc/panteras\n", "Type=notify\n")
-	h.run(t, "/usr/bin/panteras", "settings", "--ip", "192.0.2.1")
-
-	// A host that was pointed at its DNS server is not left without one.
-	h.do(t, func() {
-		if err := os.MkdirAll("/var/lib/panteras", 0o700); err != nil {
+		if err := os.MkdirAll("/run/systemd/system", 0o755); err != nil { // as if systemd ran
 			t.Fatal(err)
 		}
-		put(t, "/var/lib/panteras/resolvconf.json", `{"changes":[{"path":"/etc/resolv.conf","before":{"exists":true,"content":"bmFtZXNlcnZlciAxOTIuMC4yLjUzCg==","mode":420},"after":{"exists":true,"content":"bmFtZXNlcnZlciAxMC45LjAuMQo="}}]}`)
-		put(t, "/etc/resolv.conf", "nameserver 10.9.0.1\n")
 	})
-	h.run(t, "dpkg", "--remove", "panteras")
-	if got := h.run(t, "cat", "/etc/resolv.conf"); got != "nameserver 192.0.2.53\n" {
-		t.Errorf("resolv.conf after the removal:\n%s", got)
+	return h
+}
+
+// TestDist makes a release of both architectures as the README says, installs the package
+// of this one on a host with folders of its own, and removes it again.
+func TestDist(t *testing.T) {
+	t.Parallel()
+	seenSources(t)
+	h := packageHost(t)
+	copyOfModule(t, h.host)
+	h.env = append(h.env, "MAKEFLAGS= -- VERSION="+packaged)
+	commands := readPage(t, readme).typedOn("package")[0].commands(t)
+	shell := h.console(t, true)
+	shell.wait = 10 * time.Minute // all is compiled twice, where nothing is cached
+	shell.follow(commands[:1])
+	released(t, h)
+	shell.follow(commands[1:])
+	h.ready(t, "consul", "dns")
+	wantText(t, "the version", h.run(t, "/usr/bin/panteras", "version"), packaged)
+	wantText(t, "the file of settings", h.run(t, "cat", "/etc/panteras/host"), "# Settings of this host", "HOSTNAME=node-1")
+	wantText(t, "resolv.conf", h.run(t, "cat", "/etc/resolv.conf"), "nameserver "+typedIP+"\n")
+	wantText(t, "the unit", h.run(t, "cat", "/lib/systemd/system/panteras.service"), "ExecStart=/usr/bin/panteras up --restricted /etc/panteras\n", "Type=notify\n")
+	h.run(t, "systemd-analyze", "verify", "/lib/systemd/system/panteras.service")
+	installedPages(t, h)
+
+	// A host that was pointed at its DNS server is not left without one.
+	h.console(t, false).follow([]printed{{command: "dpkg --remove panteras"}})
+	wantText(t, "resolv.conf after the removal", h.run(t, "cat", "/etc/resolv.conf"), "nameserver 127.0.0.77\n")
+	if h.reaches(t, typedIP+":53") {
+		t.Error("the DNS server goes on without its package")
 	}
 	wantText(t, "the purge", h.run(t, "dpkg", "--purge", "panteras"), "/var/lib/panteras stays")
-	if out := strings.TrimSpace(h.run(t, "sh", "-c", "ls -d /usr/bin/panteras /etc/panteras /lib/systemd/system/panteras.service 2>/dev/null; true")); out != "" {
+	if out := strings.TrimSpace(h.run(t, "sh", "-c", "ls -d /usr/bin/panteras /etc/panteras /lib/systemd/system/panteras.service /usr/share/doc/panteras 2>/dev/null; true")); out != "" {
 		t.Errorf("left behind: %s", out)
+	}
+
+	// What cannot be put back keeps no package.
+	deb := filepath.Join(lab.Root(t), "dist", "panteras_"+debianVersion+"_"+architecture(t, h)+".deb")
+	h.run(t, "dpkg", "--install", deb)
+	h.do(t, func() { put(t, "/var/lib/panteras/resolvconf.json", "nonsense") })
+	wantText(t, "the removal", h.run(t, "dpkg", "--remove", "panteras"), "look at /etc/resolv.conf", "it may still run")
+
+	// Without the package, by a unit that the host exports.
+	h.run(t, "install", "-m", "755", panterasPath(t), filepath.Join(h.bin, "panteras"))
+	h.console(t, false).follow([]printed{{command: "rm /var/lib/panteras/resolvconf.json"}, {command: "mkdir -p /etc/panteras && sudoedit /etc/panteras/host"}})
+	for _, b := range readPage(t, "docs/export.md").typedOn("package") {
+		h.console(t, false).follow(b.commands(t))
+	}
+	h.ready(t, "consul", "dns")
+}
+
+// architecture is what Debian calls this machine's.
+func architecture(t *testing.T, h *typedHost) string {
+	t.Helper()
+	return strings.TrimSpace(h.run(t, "dpkg", "--print-architecture"))
+}
+
+// released looks at everything that a release is.
+func released(t *testing.T, h *typedHost) {
+	t.Helper()
+	dist := filepath.Join(lab.Root(t), "dist")
+	h.run(t, "sh", "-c", "cd "+dist+" && sha256sum --check --strict SHA256SUMS")
+	machines := map[string]string{"amd64": "x86-64", "arm64": "aarch64"}
+	for arch, machine := range machines {
+		name := "panteras_" + packaged + "_linux_" + arch
+		deb := filepath.Join(dist, "panteras_"+debianVersion+"_"+arch+".deb")
+		sums := h.run(t, "cat", filepath.Join(dist, "SHA256SUMS"))
+		wantText(t, "SHA256SUMS", sums, name+".tar.gz\n", name+".cdx.json\n", filepath.Base(deb)+"\n")
+		wantText(t, "the tar file", h.run(t, "tar", "-tzf", filepath.Join(dist, name+".tar.gz")), name+"/panteras\n", name+"/LICENSE\n", name+"/panteras.service\n")
+		wantText(t, "the package", h.run(t, "dpkg-deb", "--info", deb), "Architecture: "+arch+"\n", "Version: "+debianVersion+"\n", "Recommends: haproxy, nftables\n")
+		h.run(t, "sh", "-c", fmt.Sprintf("mkdir -p /run/%s && dpkg-deb -x %s /run/%[1]s/deb && tar -xzf %s -C /run/%[1]s && cmp /run/%[1]s/deb/usr/bin/panteras /run/%[1]s/%s/panteras", arch, deb, filepath.Join(dist, name+".tar.gz"), name))
+		h.do(t, func() {
+			if got := machineOf(t, "/run/"+arch+"/deb/usr/bin/panteras"); got != machine {
+				t.Errorf("the program of %s is for %s", arch, got)
+			}
+			billOfMaterials(t, filepath.Join(dist, name+".cdx.json"))
+		})
+	}
+}
+
+// installedPages follows the links of the pages that a package brings.
+func installedPages(t *testing.T, h *typedHost) {
+	t.Helper()
+	const doc = "/usr/share/doc/panteras"
+	h.do(t, func() {
+		for _, p := range pages(t) {
+			text, err := os.ReadFile(filepath.Join(doc, p.name))
+			if err != nil || string(text) != p.text {
+				t.Errorf("the package lacks %s, or has another one: %v", p.name, err)
+			}
+			for _, m := range pageLink.FindAllStringSubmatch(p.prose(), -1) {
+				file, _, _ := strings.Cut(m[1], "#")
+				if strings.Contains(m[1], "://") || file == "" || file == "LICENSE" { // that is "copyright" there
+					continue
+				}
+				if _, err := os.Stat(filepath.Join(doc, filepath.Dir(p.name), file)); err != nil {
+					t.Errorf("%s of the package leads to %s: %v", p.name, file, err)
+				}
+			}
+		}
+	})
+}
+
+// machineOf is what a program runs on.
+func machineOf(t *testing.T, path string) string {
+	t.Helper()
+	file, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if file.Section(".interp") != nil {
+		t.Errorf("%s is not static", path)
+	}
+	return map[elf.Machine]string{elf.EM_X86_64: "x86-64", elf.EM_AARCH64: "aarch64"}[file.Machine]
+}
+
+// billOfMaterials looks whether it is one, and names what the program is made of.
+func billOfMaterials(t *testing.T, path string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bill struct {
+		BOMFormat  string
+		Metadata   struct{ Component struct{ Name string } }
+		Components []struct{ PURL, Version string }
+	}
+	if err := json.Unmarshal(text, &bill); err != nil || bill.BOMFormat != "CycloneDX" || bill.Metadata.Component.Name != "panteras" {
+		t.Errorf("%s is no bill of materials of panteras: %v, %s, %s", path, err, bill.BOMFormat, bill.Metadata.Component.Name)
+	}
+	for _, module := range []string{"github.com/miekg/dns", "golang.zx2c4.com/wireguard"} {
+		if !slices.ContainsFunc(bill.Components, func(c struct{ PURL, Version string }) bool {
+			return strings.HasPrefix(c.PURL, "pkg:golang/"+module+"@") && c.Version != ""
+		}) {
+			t.Errorf("%s lacks %s", path, module)
+		}
 	}
 }

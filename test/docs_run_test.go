@@ -95,7 +95,7 @@ func TestCommandsInPages(t *testing.T) {
 // change of it.
 func seenSources(t *testing.T) {
 	t.Helper()
-	for _, pattern := range []string{"examples/*/*", "tools/up.sh", "Makefile"} {
+	for _, pattern := range []string{"examples/*/*", "tools/up.sh", "tools/dist.sh", "tools/dist/*", "Makefile"} {
 		sources, err := filepath.Glob(filepath.Join(lab.Root(t), pattern))
 		for i := 0; err == nil && i < len(sources); i++ {
 			if info, _ := os.Stat(sources[i]); info == nil || !info.IsDir() {
@@ -168,24 +168,8 @@ func TestReadme(t *testing.T) {
 	seenSources(t)
 	host.do(t, func() {
 		put(t, "/etc/resolv.conf", "nameserver 127.0.0.77\n")
-		root := lab.Root(t)
-		if err := os.MkdirAll("/run/module/work", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		// What the owner of this machine has running, and its settings, are none of ours.
-		for _, dir := range []string{"/run/module/upper/var", "/run/module/upper/restricted"} {
-			err := os.MkdirAll(dir, 0o755)
-			if err == nil {
-				err = unix.Setxattr(dir, "trusted.overlay.opaque", []byte("y"), 0)
-			}
-			if err != nil {
-				t.Fatalf("cannot hide what is there in place of %s: %v", dir, err)
-			}
-		}
-		if err := unix.Mount("overlay", root, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=/run/module/upper,workdir=/run/module/work", root)); err != nil {
-			t.Fatalf("cannot make a copy of %s: %v", root, err)
-		}
 	})
+	copyOfModule(t, host.host)
 	// These take memory, or are not there.
 	host.env = append(host.env, "HAPROXY_ADD_DOMAIN=.my.own.domain.com", "START_ZOOKEEPER=false", "START_MESOS_MASTER=false", "START_MARATHON=false", "START_CHRONOS=false", "START_MESOS_SLAVE=false", "START_REGISTRATOR=false")
 	t.Cleanup(func() { host.try(t, host.env, "sh", "-c", "cd "+lab.Root(t)+" && tools/up.sh down") })
@@ -208,6 +192,30 @@ func TestReadme(t *testing.T) {
 		}
 		host.console(t, true).follow(commands)
 	}
+}
+
+// copyOfModule gives a host a copy of this module in its place, of which what its owner has
+// running, and its settings, are no part.
+func copyOfModule(t *testing.T, h *host) {
+	t.Helper()
+	root := lab.Root(t)
+	h.do(t, func() {
+		if err := os.MkdirAll("/run/module/work", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range []string{"/run/module/upper/var", "/run/module/upper/restricted"} {
+			err := os.MkdirAll(dir, 0o755)
+			if err == nil {
+				err = unix.Setxattr(dir, "trusted.overlay.opaque", []byte("y"), 0)
+			}
+			if err != nil {
+				t.Fatalf("cannot hide what is there in place of %s: %v", dir, err)
+			}
+		}
+		if err := unix.Mount("overlay", root, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=/run/module/upper,workdir=/run/module/work", root)); err != nil {
+			t.Fatalf("cannot make a copy of %s: %v", root, err)
+		}
+	})
 }
 
 // TestCommandsBesideSystemdResolved types the commands of its page on a host that has a real

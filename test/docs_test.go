@@ -25,11 +25,7 @@ import (
 // up.
 var byHand = map[string]string{
 	"tests":    "they run the tests, or take longer than tests may",
-	"image":    "they need images, which a registry has that cannot be reached from here",
 	"marathon": "they need Marathon, which cannot be installed here",
-	"packages": "they change what is installed on the machine",
-	"systemd":  "they need systemd as the machine's first process",
-	"hosts":    "they are typed on several hosts",
 	"cluster":  "they need a Kubernetes or a Nomad",
 	"laptop":   "they are typed where the client is",
 }
@@ -40,6 +36,8 @@ var kinds = map[string]func(*testing.T, *program, block){
 	"console":                func(t *testing.T, _ *program, b block) { b.commands(t) },
 	"console on=laptop":      func(t *testing.T, _ *program, b block) { b.commands(t) },
 	"console on=resolved":    func(t *testing.T, _ *program, b block) { b.commands(t) },
+	"console on=package":     checkOnPackage,
+	"console on=docker":      func(t *testing.T, _ *program, b block) { b.commands(t) }, // see test/image
 	"console on=cluster":     checkOnCluster,
 	"sh settings":            checkSettings,
 	"sh settings on=cluster": checkOnCluster,
@@ -104,6 +102,13 @@ func checkPolicy(t *testing.T, _ *program, b block) {
 func checkOnCluster(t *testing.T, _ *program, b block) {
 	if b.page != operationsPage {
 		t.Errorf("%s:%d: what is typed on a cluster stands in %s, where it is tested", b.page, b.line, operationsPage)
+	}
+}
+
+// checkOnPackage is for what TestDist types.
+func checkOnPackage(t *testing.T, _ *program, b block) {
+	if b.commands(t); b.page != readme && b.page != "docs/export.md" {
+		t.Errorf("%s:%d: what is typed where a package is installed stands in %s or docs/export.md, where it is tested", b.page, b.line, readme)
 	}
 }
 

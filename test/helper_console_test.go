@@ -22,6 +22,7 @@ type console struct {
 	input io.Writer
 	lines chan string
 	n     int
+	wait  time.Duration // for the end of a command
 }
 
 // newConsole starts a shell in a folder, in the namespaces that the test is in. What is
@@ -36,7 +37,7 @@ func newConsole(t testing.TB, env []string, dir string) *console {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &console{t: t, input: write, lines: make(chan string)}
+	c := &console{t: t, input: write, lines: make(chan string), wait: readyTime}
 	// All that it starts is in one process group, the number of which is its own.
 	cmd := exec.Command("setsid", "bash", "-c", "exec bash --norc 1>&3 3>&-")
 	cmd.Stdin, cmd.ExtraFiles, cmd.Env, cmd.Dir = input, []*os.File{output}, env, dir
@@ -67,7 +68,7 @@ func (c *console) run(command string) (output string, code int) {
 	if _, err := fmt.Fprintf(c.input, "%s\nprintf '%s%%d\\n' $?\n", command, end); err != nil {
 		c.t.Fatal(err)
 	}
-	deadline := time.NewTimer(readyTime)
+	deadline := time.NewTimer(c.wait)
 	defer deadline.Stop()
 	for {
 		select {
@@ -81,7 +82,7 @@ func (c *console) run(command string) (output string, code int) {
 			}
 			output += line + "\n"
 		case <-deadline.C:
-			c.t.Fatalf("still running after %v: %s\n%s", readyTime, command, output)
+			c.t.Fatalf("still running after %v: %s\n%s", c.wait, command, output)
 		}
 	}
 }

@@ -16,7 +16,7 @@ type onHost struct{ host, command string }
 
 var (
 	pageSection = regexp.MustCompile(`(?m)^#+ (.+)$`)
-	promptLine  = regexp.MustCompile(`^([a-z]+-[0-9])\$ (.+)$`)
+	promptLine  = regexp.MustCompile(`^([a-z]+(?:-[0-9])?)\$ (.+)$`)
 )
 
 // commandsByHost are the commands in the console blocks of the page, by the section they are in.
@@ -27,20 +27,20 @@ func commandsByHost(t testing.TB) map[string][]onHost {
 		t.Fatal(err)
 	}
 	all, section := map[string][]onHost{}, ""
-	console := false
+	console, block := false, false
 	for line := range strings.Lines(string(page)) {
 		line = strings.TrimSpace(line)
 		heading := pageSection.FindStringSubmatch(line)
 		switch {
 		case strings.HasPrefix(line, "```"):
-			console = line == "```console on=cluster"
+			console, block = line == "```console on=cluster", !block
 		case console:
 			prompt := promptLine.FindStringSubmatch(line)
 			if prompt == nil {
 				t.Fatalf("docs/operations.md, %s: %q is no command on a host", section, line)
 			}
 			all[section] = append(all[section], onHost{prompt[1], prompt[2]})
-		case heading != nil:
+		case heading != nil && !block:
 			section = heading[1]
 		}
 	}
@@ -75,7 +75,8 @@ func (o *operated) named(t testing.TB, name string) *node {
 // shell runs a command as it would be typed on the host, whose folders are elsewhere here.
 func (n *node) shell(t testing.TB, command string) (output string) {
 	t.Helper()
-	cmd := exec.Command("bash", "-e", "-o", "pipefail", "-c", strings.ReplaceAll(command, "/var/lib/panteras", n.path("state")))
+	command = strings.NewReplacer("/var/lib/panteras", n.path("state"), "/usr/local/bin", n.bin).Replace(command)
+	cmd := exec.Command("bash", "-e", "-o", "pipefail", "-c", command)
 	cmd.Dir = n.dir // restricted is there
 	for _, e := range n.env {
 		if path, ok := strings.CutPrefix(e, "PATH="); ok {

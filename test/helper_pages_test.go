@@ -128,7 +128,14 @@ func (b block) commands(t testing.TB) (list []printed) {
 	return list
 }
 
-// consoles are the blocks of a page that are typed, in order.
+// consoles are the blocks of a page that are typed on a host and a laptop, in order.
 func (p page) consoles() []block {
-	return slices.DeleteFunc(slices.Clone(p.blocks), func(b block) bool { return !strings.HasPrefix(b.info+" ", "console ") })
+	return slices.DeleteFunc(slices.Clone(p.blocks), func(b block) bool {
+		return b.info != "console" && b.info != "console on=laptop" && b.info != "console on=resolved"
+	})
+}
+
+// typedOn are those that are typed elsewhere.
+func (p page) typedOn(where string) []block {
+	return slices.DeleteFunc(slices.Clone(p.blocks), func(b block) bool { return b.info != "console on="+where })
 }

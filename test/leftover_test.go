@@ -1,11 +1,13 @@
 package test
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,11 @@ import (
 // TestMain looks, when all is done, for what tests must not leave behind: processes,
 // mounts, and files where temporary ones are.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if atOnce := flag.Lookup("test.parallel"); atOnce.Value.String() == atOnce.DefValue {
+		// They wait for daemons and protocols most of the time, and seldom for a processor.
+		_ = flag.Set("test.parallel", strconv.Itoa(perProcessor*runtime.GOMAXPROCS(0)))
+	}
 	temp, err := os.MkdirTemp("", "panteras-test-")
 	if err == nil {
 		err = os.Setenv("TMPDIR", temp) // others use the usual one at the same time
@@ -46,6 +53,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+// perProcessor is how many tests of hosts run at once on each processor.
+const perProcessor = 2
 
 // The process's first thread stays with the main goroutine: a test that enters namespaces ends its thread, and that one cannot end.
 func init() { runtime.LockOSThread() }

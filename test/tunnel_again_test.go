@@ -76,6 +76,7 @@ func TestTunnelRestartKeepsConnections(t *testing.T) {
 // An interface that another process serves, or the kernel, is not touched by a restart:
 // what goes through it never ceases.
 func TestTunnelRestartWithTheInterface(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	l.standalone()
 	l.start()
@@ -124,6 +125,7 @@ func (l *tunnelLab) up() *upHost {
 // Under the launcher nothing takes the tunnel's socket or the connections of peers away but
 // an end for good: no restart, no upgrade, no crash.
 func TestUpTunnelRestarts(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	h := l.up()
 	l.service.source(t, serviceAddr+":80")

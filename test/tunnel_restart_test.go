@@ -161,6 +161,7 @@ func TestTunnelAddressAtTheService(t *testing.T) {
 // A smaller MTU under the tunnel is followed at once, and transfers go on although the
 // client's own tunnel is as large as before: TCP is told on its way.
 func TestTunnelFollowsTheMTU(t *testing.T) {
+	t.Parallel()
 	l := newTunnelLab(t)
 	l.start()
 	const size = 8 << 20

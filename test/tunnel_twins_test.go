@@ -133,7 +133,8 @@ func (w *twin) holds(t testing.TB, address string) bool {
 // Two gateways with one key behind a floating address are one to a client: the host that
 // holds the address is lost, and the client, whose file nobody touches, is back by itself.
 func TestTunnelTwinsStandInForEachOther(t *testing.T) {
-	const vip, back = "10.200.0.100", 20 * time.Second
+	t.Parallel()
+	const vip, back = "10.200.0.100", 12 * time.Second
 	wires, client, service := bareHost(t), bareHost(t), bareHost(t)
 	client.plug(t, "eth0", clientAddr+"/24", wires, "outer")
 	service.plug(t, "eth0", serviceAddr+"/24", wires, "inner")

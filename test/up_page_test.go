@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"panteras/internal/lab"
 	"panteras/launcher"
 
+	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -69,9 +71,9 @@ func (r *reader) press(selector string, asked bool) {
 // is upgraded and falls apart.
 func TestUpStatusPage(t *testing.T) {
 	t.Parallel()
-	h := oneHost(t, append(only("consul", "dns"), "STATUS_LISTEN=10.7.0.1:9000", "TUNNEL_ENDPOINT=10.7.0.1", "TUNNEL_ROUTES=10.7.0.0/24")...)
+	h := oneHost(t, append(only("consul", "consul-template", "dns"), "STATUS_LISTEN=10.7.0.1:9000", "TUNNEL_ENDPOINT=10.7.0.1", "TUNNEL_ROUTES=10.7.0.0/24", "REGISTER_CONSUL_UI=false")...)
 	h.up(t)
-	h.ready(t, "consul", "dns", "tunnel")
+	h.ready(t, "consul", "consul-template", "haproxy", "dns", "tunnel")
 	token, err := os.ReadFile(h.path("state", "token"))
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +100,7 @@ func TestUpStatusPage(t *testing.T) {
 	r.reads("#log-text", "Starting Consul agent")
 	r.do(chromedp.KeyEvent(kb.Escape))
 
+	r.balances(h)
 	r.addPeer(h)
 	h.must(t, "upgrade")
 	h.ready(t, "dns")
@@ -108,6 +111,8 @@ func TestUpStatusPage(t *testing.T) {
 
 	h.must(t, "stop", "tunnel")
 	r.reads("#peers", "The gateway does not run")
+	h.must(t, "stop", "haproxy")
+	r.reads("#balancer", "HAProxy does not run")
 	h.must(t, "stop", "consul")
 	r.reads("#troubles", "Consul does not answer")
 	r.reads("#peers", "cannot reach Consul at 10.7.0.1:8500")
@@ -119,11 +124,56 @@ func TestUpStatusPage(t *testing.T) {
 	r.reads("#line", "no connection since")
 }
 
+// balances looks at what is said of the balancer while services come, clash and go.
+func (r *reader) balances(h *upHost) {
+	t := r.t
+	t.Helper()
+	register := func(id, service string, port int, tags ...string) {
+		t.Helper()
+		body := jsonOf(t, map[string]any{
+			"ID": id, "Name": service, "Address": "10.7.0.1", "Port": port, "Tags": append(tags, "haproxy"), "Weights": map[string]int{"Passing": 1, "Warning": 1},
+		})
+		if answer := httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/register", body); answer != "" {
+			t.Fatal(answer)
+		}
+	}
+	r.reads("#balancer", "No service of Consul has the tag haproxy")
+	webServer(t, "10.7.0.1:31001", "one")
+	register("web-1", "web", 31001, "haproxy_weight=30")
+	register("web-2", "web", 31002, "haproxy_weight=70")
+	r.reads("#balancer [data-key=backend_web] .entrances", "web.service.consul")
+	r.reads("#balancer [data-key=backend_web] .servers", "10.7.0.1:31001 weight 30")
+	r.reads("#balancer [data-key=backend_web] .servers", "10.7.0.1:31002 weight 70")
+	r.reads("#balancer", "last reload")
+	r.reads("#cards", "services, 2 servers")
+	if page := fetch("web.service.consul", "/"); page != "one" { // the other one is not there, and HAProxy tries again
+		t.Errorf("HAProxy serves %q", page)
+	}
+	register("a", "first", 31003, "haproxy_tcp=6000")
+	register("b", "second", 31004, "haproxy_tcp=6000")
+	r.reads("#balancer .findings", "second")
+	r.reads("#balancer .findings", "6000")
+	for _, id := range []string{"a", "b", "web-2"} {
+		httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/"+id, "")
+	}
+	lab.Eventually(t, readyTime, "what has gone not to be shown", func() bool {
+		text := r.text("#balancer")
+		return strings.Contains(text, "31001") && !strings.Contains(text, "31002") && !strings.Contains(text, "6000")
+	})
+}
+
 // addPeer adds a peer and takes its access away again.
 func (r *reader) addPeer(h *upHost) {
 	t := r.t
 	t.Helper()
 	r.reads("#peers", "There are no peers")
+	downloads := t.TempDir()
+	r.do(chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.CallBrowser(ctx, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{
+			Behavior: browser.SetDownloadBehaviorBehaviorAllow, DownloadPath: downloads, BrowserContextID: chromedp.FromContext(ctx).BrowserContextID,
+		})
+		return err
+	}))
 	r.press("#add-peer", false)
 	r.do(chromedp.WaitVisible("#peer-name"), chromedp.KeyEvent("no blanks"), chromedp.KeyEvent(kb.Enter))
 	r.reads("#peer-problem", "no blanks")
@@ -133,6 +183,22 @@ func (r *reader) addPeer(h *upHost) {
 	config, err := chromedp.Run(r.ctx, chromedp.Evaluate[string]("document.getElementById('issued-config').textContent"))
 	if err != nil || !strings.Contains(config, "PrivateKey = ") || !strings.Contains(config, "Endpoint = 10.7.0.1:51820") {
 		t.Errorf("the client file is %v\n%s", err, config)
+	}
+	r.do(chromedp.Focus("#issued-file"), chromedp.KeyEvent(kb.Enter))
+	lab.Eventually(t, readyTime, "the client file to be downloaded", func() bool {
+		file, _ := os.ReadFile(filepath.Join(downloads, "alice-laptop.conf"))
+		return string(file) == config
+	})
+	// The QR code as somebody sees it who holds a telephone to the screen.
+	r.do(chromedp.EmulateViewport(1280, 1400)) // all of it is to be seen at once
+	seen, err := chromedp.Run(r.ctx, chromedp.ScreenshotScale("#issued-qr", 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	picture := filepath.Join(t.TempDir(), "qr.png")
+	put(t, picture, string(seen))
+	if code, err := exec.Command("zbarimg", "--quiet", "--raw", "--oneshot", "-Sbinary", picture).Output(); err != nil || string(code) != config {
+		t.Errorf("the QR code says %q (%v), the file %q", code, err, config)
 	}
 	r.do(chromedp.KeyEvent(kb.Escape))
 	r.reads("#peers [data-key=alice-laptop]", "never")

@@ -28,7 +28,7 @@ table() {
 		test  haproxy                haproxy
 		test  keepalived             keepalived
 		test  java                   default-jre-headless
-		test  /usr/share/java/zookeeper.jar zookeeper
+		test  /usr/share/java/zookeeper.jar libzookeeper-java
 		test  nft                    nftables
 		test  systemd-analyze        systemd
 		test  wireguard-go           wireguard-go

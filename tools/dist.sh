@@ -38,6 +38,8 @@ env -i HOSTNAME=host IP=192.0.2.1 "$work/here" export systemd --restricted "$wor
 		-e "s|^ExecStart=.*|ExecStart=/usr/bin/panteras up --restricted /etc/panteras|" \
 		-e '/^Environment=/d' >"$work/panteras.service"
 "$work/here" completion bash >"$work/completion.bash"
+# As they are for everybody, whatever the umask of the checkout is.
+tar --create --mode='u=rwX,go=rX' --mtime="@$SOURCE_DATE_EPOCH" --sort=name examples | tar --extract --directory "$work" --same-permissions --no-same-owner
 
 for arch in "${architectures[@]}"; do
 	name="panteras_${version}_linux_$arch"

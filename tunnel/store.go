@@ -11,6 +11,7 @@ import (
 // all, however many gateways and commands work on the store at once.
 type Store interface {
 	Reader
+	PlaceStore
 
 	// Add keeps a new peer. It chooses the addresses, one in each network: none
 	// that another peer has, and none that was freed within [Quarantine]. The

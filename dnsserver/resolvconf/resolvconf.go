@@ -136,6 +136,11 @@ func (h *Host) Restore(ctx context.Context, force bool) (*Result, error) {
 	}
 	var told error
 	for i, c := range undo {
+		// What is as it was is not touched: it may be there that nobody may write.
+		now, err := look(c.Path)
+		if err == nil && now.same(c.Before) && now.Mode == c.Before.Mode {
+			continue
+		}
 		if err := c.Before.put(c.Path); err != nil {
 			return nil, fmt.Errorf("cannot put %s back: %w; the record of it is kept in %s", c.Path, err, h.Record)
 		}

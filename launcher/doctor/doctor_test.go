@@ -103,7 +103,7 @@ func TestDiagnose(t *testing.T) {
 		{"all rights", func(*Facts) {}, nil, Finding{"rights in Consul", OK, "all that this host needs", ""}},
 
 		{"no keepalived", func(f *Facts) { f.Missing = []Missing{{"keepalived", "keepalived"}} }, nil, Finding{"programs", Fail, "keepalived is not installed", "apt-get install keepalived"}},
-		{"no jar", func(f *Facts) { f.Missing = []Missing{{"zookeeper", "/usr/share/java/zookeeper.jar"}} }, nil, Finding{"programs", Fail, "zookeeper.jar is not installed", "apt-get install zookeeper"}},
+		{"no jar", func(f *Facts) { f.Missing = []Missing{{"zookeeper", "/usr/share/java/zookeeper.jar"}} }, nil, Finding{"programs", Fail, "zookeeper.jar is not installed", "libzookeeper-java default-jre-headless"}},
 		{"no Chronos", func(f *Facts) { f.Missing = []Missing{{"chronos", "chronos"}} }, nil, Finding{"programs", Warn, "chronos is not installed", "START_CHRONOS=false"}},
 		{"no Docker", func(f *Facts) { f.DockerSocket = false }, nil, Finding{"docker", Fail, "mesos-agent and registrator", "apt-get install docker.io"}},
 

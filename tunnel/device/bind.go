@@ -2,13 +2,11 @@ package device
 
 import (
 	"errors"
-	"net"
 	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/conn"
 )
@@ -40,17 +38,9 @@ func (b *bind) look() {
 	if !b.dialled.IsValid() {
 		return
 	}
-	list, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
-	if err != nil {
-		return // and it stays as it was
+	if here, err := Holds(b.dialled); err == nil { // else it stays as it was
+		b.here.Store(here)
 	}
-	for _, a := range list {
-		if a.IP.Equal(net.IP(b.dialled.AsSlice())) {
-			b.here.Store(true)
-			return
-		}
-	}
-	b.here.Store(false)
 }
 
 // Open implements [conn.Bind]. Sockets that were handed over are used if they are of the

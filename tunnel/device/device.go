@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -194,30 +193,6 @@ func (d *Device) Up() error {
 	}
 	if err != nil {
 		return permission("cannot bring up "+d.name, err)
-	}
-	return nil
-}
-
-// callKeepalive is a keepalive that is set for a moment: to set one sends a packet, and that
-// begins with a handshake.
-const callKeepalive = 25 * time.Second
-
-// Call makes peers shake hands at once, given where they are. Those that are not there any
-// more lose nothing: they say themselves where they are.
-func (d *Device) Call(where map[wgtypes.Key]netip.AddrPort) error {
-	if len(where) == 0 {
-		return nil
-	}
-	on, off := callKeepalive, time.Duration(0)
-	var call, quiet []wgtypes.PeerConfig
-	for key, endpoint := range where {
-		call = append(call, wgtypes.PeerConfig{PublicKey: key, UpdateOnly: true, Endpoint: net.UDPAddrFromAddrPort(endpoint), PersistentKeepaliveInterval: &on})
-		quiet = append(quiet, wgtypes.PeerConfig{PublicKey: key, UpdateOnly: true, PersistentKeepaliveInterval: &off})
-	}
-	for _, peers := range [][]wgtypes.PeerConfig{call, quiet} {
-		if err := d.client.ConfigureDevice(d.name, wgtypes.Config{Peers: peers}); err != nil {
-			return permission("cannot configure "+d.name, err)
-		}
 	}
 	return nil
 }

@@ -63,6 +63,15 @@ func linkMTU(index int) (string, int, error) {
 	return link.Attrs().Name, link.Attrs().MTU, nil
 }
 
+// Holds says whether an interface of this host has an address.
+func Holds(address netip.Addr) (bool, error) {
+	list, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil {
+		return false, permission("cannot read the addresses of this host", err)
+	}
+	return slices.ContainsFunc(list, func(a netlink.Addr) bool { return a.IP.Equal(net.IP(address.AsSlice())) }), nil
+}
+
 // SetLink gives the interface its MTU and addresses, and takes others away. It returns how
 // many things had to change.
 func (d *Device) SetLink(mtu int, addresses []netip.Prefix) (changed int, err error) {

@@ -31,7 +31,7 @@ func (g *Gateway) bringUp() error {
 	}
 	g.up = true
 	if !g.wire.Adopted() {
-		g.callOn(first.Peers)
+		g.callOn(first.Peers, g.places)
 		if err := g.applyPeers(&g.desired); err != nil {
 			return err
 		}

@@ -19,6 +19,7 @@ type wire interface {
 	SetLink(mtu int, addresses []netip.Prefix) (changed int, err error)
 	Up() error
 	Call(map[wgtypes.Key]netip.AddrPort) error
+	Forget([]device.Peer) error
 	Status() (map[wgtypes.Key]device.PeerStatus, error)
 	Datapath() device.Datapath
 	Adopted() bool
@@ -47,6 +48,7 @@ type effects struct {
 	firewall func(now func() time.Time) rules
 	forward  forwarding
 	underlay func(...netip.Addr) (name string, mtu int, err error)
+	holds    func(netip.Addr) (bool, error)
 	watch    func(done <-chan struct{}) (<-chan struct{}, error)
 	warnings func(iface string) ([]string, error)
 }
@@ -64,6 +66,7 @@ func hostEffects(s *configs.Settings) effects {
 		firewall: func(now func() time.Time) rules { return firewall.New(now) },
 		forward:  &device.Forwarding{File: filepath.Join(s.RunDir, "gateway-forwarding.json")},
 		underlay: device.Underlay,
+		holds:    device.Holds,
 		watch:    device.Watch,
 		warnings: firewall.Warnings,
 	}

@@ -44,7 +44,16 @@ type handshakes struct {
 	looked time.Time // at all of them; zero before the first look
 }
 
-type handshake struct{ said, seen time.Time }
+type handshake struct {
+	said, seen time.Time
+	received   int64     // bytes
+	heard      time.Time // when these were last found to be more than before
+}
+
+// speaks says whether something has come from a peer just now, so that its session is here.
+func (h *handshakes) speaks(key wgtypes.Key, now time.Time) bool {
+	return now.Sub(h.of[key].heard) < 5*noteEvery
+}
 
 // connectedAt picks the peers that are there, and remembers their handshakes.
 func (h *handshakes) connectedAt(status map[wgtypes.Key]device.PeerStatus, now time.Time) endpoints {
@@ -64,14 +73,19 @@ func (h *handshakes) connectedAt(status map[wgtypes.Key]device.PeerStatus, now t
 			}
 			continue
 		}
-		if !h.of[key].said.Equal(s.LastHandshake) {
-			seen := now.Add(-max(now.Sub(s.LastHandshake), 0))
-			if seen.Before(h.looked) {
-				seen = h.looked // there was none then: the clock was set forth since
+		last := h.of[key]
+		if !last.said.Equal(s.LastHandshake) {
+			last.said, last.seen = s.LastHandshake, now.Add(-max(now.Sub(s.LastHandshake), 0))
+			if last.seen.Before(h.looked) {
+				last.seen = h.looked // there was none then: the clock was set forth since
 			}
-			h.of[key] = handshake{s.LastHandshake, seen}
 		}
-		if now.Sub(h.of[key].seen) < connected {
+		if s.Received > last.received {
+			last.heard = now
+		}
+		last.received = s.Received
+		h.of[key] = last
+		if now.Sub(last.seen) < connected {
 			out[key.String()] = s.Endpoint
 		}
 	}
@@ -90,6 +104,7 @@ func (h *handshakes) awaits(key wgtypes.Key, now time.Time) bool {
 func (g *Gateway) note() {
 	began := time.Now()
 	defer func() { g.noted, g.noteTook = time.Now(), time.Since(began) }()
+	defer g.tellPlaces()
 	status, err := g.wire.Status()
 	if err != nil {
 		g.Log.Debug("cannot tell where peers are", "error", err)
@@ -141,14 +156,14 @@ func (g *Gateway) call(events []event) {
 			back = append(back, e.peer)
 		}
 	}
-	g.callOn(back)
+	g.callOn(back, g.places)
 }
 
 // callOn makes peers shake hands, those of whom is known where they were.
-func (g *Gateway) callOn(peers []tunnel.DesiredPeer) {
+func (g *Gateway) callOn(peers []tunnel.DesiredPeer, places endpoints) {
 	where := map[wgtypes.Key]netip.AddrPort{}
 	for _, p := range peers {
-		if e, ok := g.places[p.PublicKey.String()]; ok {
+		if e, ok := places[p.PublicKey.String()]; ok {
 			where[wgKey(p.PublicKey)] = e
 		}
 	}

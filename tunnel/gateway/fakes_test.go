@@ -26,6 +26,8 @@ type fakeHost struct {
 	failing  error
 	status   map[wgtypes.Key]device.PeerStatus
 	called   map[wgtypes.Key]netip.AddrPort
+	holds    bool          // the floating address
+	forgot   []wgtypes.Key // whose sessions were ended
 	changes  chan struct{}
 	refused  map[string]uint64
 	forwards bool
@@ -45,6 +47,11 @@ func (h *fakeHost) effects() effects {
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			return "eth0", h.mtu, nil
+		},
+		holds: func(netip.Addr) (bool, error) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return h.holds, nil
 		},
 		watch:    func(<-chan struct{}) (<-chan struct{}, error) { return h.changes, nil },
 		warnings: func(string) ([]string, error) { return nil, nil },
@@ -109,6 +116,15 @@ func (w *fakeWire) Call(where map[wgtypes.Key]netip.AddrPort) error {
 	w.look(func() {
 		for k, a := range where {
 			w.called[k] = a
+		}
+	})
+	return nil
+}
+
+func (w *fakeWire) Forget(peers []device.Peer) error {
+	w.look(func() {
+		for _, p := range peers {
+			w.forgot = append(w.forgot, p.PublicKey)
 		}
 	})
 	return nil

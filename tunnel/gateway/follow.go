@@ -16,13 +16,15 @@ type accepted struct {
 }
 
 // accept hands on a state of the store; only the latest matters.
-func (g *Gateway) accept(s tunnel.Snapshot) {
-	next := accepted{s, time.Now()}
+func (g *Gateway) accept(s tunnel.Snapshot) { latest(g.accepted, accepted{s, time.Now()}) }
+
+// latest puts a value into a channel with room for one, in place of an older one.
+func latest[T any](c chan T, value T) {
 	for {
 		select {
-		case g.accepted <- next:
+		case c <- value:
 			return
-		case <-g.accepted:
+		case <-c:
 		}
 	}
 }

@@ -87,6 +87,7 @@ type Gateway struct {
 	shaken    handshakes
 	up        bool
 	publish   *publisher
+	twins     *twins // nil where clients dial no floating address
 }
 
 type reload struct {
@@ -98,10 +99,14 @@ type reload struct {
 func New(o Options) *Gateway { return newGateway(o, hostEffects(o.Settings)) }
 
 func newGateway(o Options, e effects) *Gateway {
-	return &Gateway{
+	g := &Gateway{
 		Options: o, effects: e, figures: newFigures(),
 		publish: newPublisher(), reloads: make(chan reload), asks: make(chan chan report), accepted: make(chan accepted, 1), reported: make(chan error, 16), stopped: make(chan struct{}),
 	}
+	if floating(o.Settings) {
+		g.twins = newTwins()
+	}
+	return g
 }
 
 // Run makes this host a gateway until ctx is done, and leaves nothing behind. ready is
@@ -133,6 +138,9 @@ func (g *Gateway) Run(ctx context.Context, ready func()) (err error) {
 	cluster, join := proposal(&last)
 	helpers.Go(func() { tunnel.Follow(ctx, g.Store, last, g.accept, g.report) })
 	helpers.Go(func() { g.publish.run(ctx, g.Store, cluster, join, g.Log) })
+	if g.twins != nil {
+		helpers.Go(func() { g.twins.run(ctx, g) })
+	}
 	ready()
 	if len(g.desired.Peers) >= manyPeers {
 		defer debug.SetGCPercent(debug.SetGCPercent(manyGarbage))

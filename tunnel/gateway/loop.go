@@ -21,6 +21,10 @@ func (g *Gateway) loop(ctx context.Context, network <-chan struct{}) error {
 	defer tick.Stop()
 	expiry := time.NewTimer(time.Hour)
 	defer expiry.Stop()
+	var twinsSay chan map[string]tunnel.Places
+	if g.twins != nil {
+		twinsSay = g.twins.news
+	}
 	for {
 		expiry.Reset(g.untilNext())
 		since, change := time.Now(), g.applyPeers
@@ -42,9 +46,13 @@ func (g *Gateway) loop(ctx context.Context, network <-chan struct{}) error {
 		case err := <-g.reported:
 			g.storeTold(err)
 			continue
+		case all := <-twinsSay:
+			g.hear(all)
+			continue
 		case r := <-g.reloads:
 			r.done <- g.reload(r.settings)
 		case <-network:
+			g.standIn()
 			if g.asItShouldBe() {
 				continue
 			}
@@ -118,6 +126,7 @@ func (g *Gateway) reload(s *configs.Settings) error {
 
 // tick does what has to be done from time to time.
 func (g *Gateway) tick() {
+	g.standIn()
 	if g.unsaved || time.Since(g.saved) > saveAtLeast {
 		g.save()
 	}

@@ -21,15 +21,7 @@ const publishRetry = 5 * time.Second
 const lostFor = 5 * time.Second
 
 // set says what should be published; if it is published already nothing happens.
-func (p *publisher) set(info tunnel.GatewayInfo) {
-	for {
-		select {
-		case p.wanted <- info:
-			return
-		case <-p.wanted:
-		}
-	}
-}
+func (p *publisher) set(info tunnel.GatewayInfo) { latest(p.wanted, info) }
 
 // again says what should be published, whether or not it was: the store has lost it. A
 // time that is set marks it.

@@ -29,6 +29,7 @@ var promises = map[string]func(t *testing.T, s *Store, clock *testClock){
 	"one-of-many-with-a-name":                              oneOfManyWithAName,
 	"the-cluster-is-made-once":                             theClusterIsMadeOnce,
 	"gateways-publish-themselves":                          gatewaysPublishThemselves,
+	"places-are-told":                                      placesAreTold,
 	"watch-tells-every-state":                              watchTellsEveryState,
 	"garbage-is-said-and-harms-nobody-else":                garbageIsSaidAndHarmsNobodyElse,
 	"backup-wipe-restore":                                  backupWipeRestore,
@@ -302,6 +303,70 @@ func theClusterIsMadeOnce(t *testing.T, s *Store, _ *testClock) {
 	}
 	if snap := mustRead(t, s); snap.Cluster != first || !first.ULA.IsValid() {
 		t.Errorf("the store holds %v, the gateways joined %v", snap.Cluster, first)
+	}
+}
+
+func placesAreTold(t *testing.T, s *Store, _ *testClock) {
+	seen := make(chan map[string]tunnel.Places, 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.WatchPlaces(ctx, func(all map[string]tunnel.Places, err error) {
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			seen <- all
+		})
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	want := func(want map[string]tunnel.Places) {
+		t.Helper()
+		for deadline := time.After(patience); ; {
+			select {
+			case got := <-seen:
+				if cmp.Equal(got, want, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })) {
+					return
+				}
+			case <-deadline:
+				t.Fatalf("the watch never told of %v", want)
+			}
+		}
+	}
+	want(map[string]tunnel.Places{})
+	many := tunnel.Places{}
+	for i, a := 0, network4.Addr(); i < 10_000; i++ {
+		a = a.Next()
+		many[a] = netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, byte(i >> 11), byte(i >> 3), byte(i * 37)}), uint16(1024+i*53))
+	}
+	one := tunnel.Places{netip.MustParseAddr("10.99.0.2"): netip.MustParseAddrPort("[2001:db8::7]:4711")}
+	for _, step := range []struct {
+		gateway string
+		places  tunnel.Places
+		want    map[string]tunnel.Places
+	}{
+		{"gw1", one, map[string]tunnel.Places{"gw1": one}},
+		{"gw2", many, map[string]tunnel.Places{"gw1": one, "gw2": many}},
+		{"gw1", tunnel.Places{}, map[string]tunnel.Places{"gw1": {}, "gw2": many}},
+	} {
+		if err := s.PublishPlaces(t.Context(), step.gateway, step.places); err != nil {
+			t.Fatal(err)
+		}
+		want(step.want)
+	}
+	if err := s.put(t.Context(), placesKey("gw2"), []byte(`"garbage"`)); err != nil {
+		t.Fatal(err)
+	}
+	want(map[string]tunnel.Places{"gw1": {}})
+	if size := len(encodePlaces(many)); size > 300_000 {
+		t.Errorf("the places of 10,000 peers are %d bytes; Consul takes 512 kB", size)
+	}
+	if err := s.PublishPlaces(t.Context(), "../gw", one); err == nil {
+		t.Error("places are kept for what is no gateway's name")
+	}
+	if snap := mustRead(t, s); len(snap.Broken) > 0 || len(snap.Gateways) > 0 {
+		t.Errorf("places are taken for something else: %+v", snap)
 	}
 }
 

@@ -153,7 +153,7 @@ func TestATokenThatSeesNothing(t *testing.T) {
 	if got := f.names(); got != "alice" {
 		t.Errorf("in force: %q", got)
 	}
-	if _, err := limited.Add(t.Context(), tunnel.Peer{Name: "carol", PublicKey: newKey()}, both); err == nil || !strings.Contains(err.Error(), "ermission denied") {
+	if _, err := limited.Add(t.Context(), tunnel.Peer{Name: "carol", PublicKey: newKey()}, both); err == nil || !strings.Contains(err.Error(), "lacks key:write") {
 		t.Errorf("adding without rights: %v", err)
 	}
 }

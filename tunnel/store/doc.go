@@ -9,6 +9,7 @@
 //	addresses/ADDRESS   who has the address, or who had it and when it was freed
 //	keys/KEY            who has the public key, in hexadecimal
 //	gateways/NAME       what a gateway says about itself
+//	places/NAME         where the peers of a gateway are that shares its address, compressed
 //
 // A peer's entry, its addresses and its key appear, change and vanish together, in
 // one transaction that checks that nobody else has taken them.

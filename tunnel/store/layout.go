@@ -17,12 +17,14 @@ const (
 	addressesPrefix = "addresses/"
 	keysPrefix      = "keys/"
 	gatewaysPrefix  = "gateways/"
+	placesPrefix    = "places/"
 )
 
 func peerKey(name string) string          { return peersPrefix + name }
 func addressKey(a netip.Addr) string      { return addressesPrefix + a.String() }
 func publicKey(k tunnel.PublicKey) string { return keysPrefix + k.PathName() }
 func gatewayKey(name string) string       { return gatewaysPrefix + name }
+func placesKey(gateway string) string     { return placesPrefix + gateway }
 
 // claim says who has an address or a key.
 type claim struct {

@@ -299,6 +299,8 @@ function showIssued(issued) {
   find('issued-config').textContent = issued.config;
   const qr = find('issued-qr');
   qr.hidden = !issued.qr;
+  // Whole pixels for each module, or no telephone reads the code of a long file.
+  qr.onload = () => { qr.width = qr.naturalWidth / 2; };
   if (issued.qr) qr.src = 'data:image/png;base64,' + issued.qr;
   offer('issued-file', issued.file, issued.config);
   offer('issued-script', issued.script_file, issued.script);

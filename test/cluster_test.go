@@ -21,8 +21,9 @@ const python = "python.service.consul"
 // at a laptop, and what happens to it: hosts are lost, the network is split, the program is
 // upgraded. What somebody at the laptop notices is logged as the page has it.
 func TestOperations(t *testing.T) {
+	t.Parallel()
 	o := newOperated(t)
-	l := &logbook{o: o, files: t.TempDir()}
+	l := &logbook{o: o, files: t.TempDir(), page: commandsByHost(t)}
 	l.bringUp(t)
 	for _, event := range []struct {
 		name string
@@ -50,11 +51,17 @@ func (l *logbook) bringUp(t *testing.T) {
 	o := l.o
 	first, second := o.slaves()[0], o.slaves()[1]
 	// Twins: one makes the key, the other has a copy.
-	first.panteras(t, "gateway", "key")
-	copyKey(t, first, second)
+	first.knows(t, second)
+	o.follow(t, l.page, "Description")
 	for _, n := range o.nodes {
+		commands := l.page["Start"]
+		if len(commands) != 2 || commands[1].command != "panteras up" {
+			t.Fatalf("docs/operations.md starts a host by %v", commands)
+		}
+		n.shell(t, commands[0].command)
 		o.start(t, n)
 	}
+	delete(l.page, "Start")
 	o.whole(t)
 	for _, n := range o.slaves() {
 		service, err := json.Marshal(map[string]any{"service": map[string]any{
@@ -67,18 +74,58 @@ func (l *logbook) bringUp(t *testing.T) {
 		put(t, n.path("python.json"), string(service))
 		n.consul(t, "services", "register", n.path("python.json"))
 	}
-	file := filepath.Join(l.files, "laptop.conf")
-	first.panteras(t, "peer", "add", "laptop", "--os", "linux", "--output", file)
-	wgQuickUp(t, o.laptop, file, currentWireGuard(t))
-	page := ""
-	lab.Eventually(t, readyTime, "the page at the laptop", func() bool {
-		page, _ = o.laptop.try(t, nil, "curl", "-sS", "--max-time", "2", "http://"+python)
-		return strings.HasSuffix(page, ": GET /\n")
-	})
-	t.Logf("the laptop has fetched http://%s: %s", python, page)
+	for _, c := range l.page["A laptop"] {
+		if c.host != "laptop" {
+			o.named(t, c.host).shell(t, c.command)
+			l.handOver(t, first, "laptop.conf")
+			continue
+		}
+		typed := func() (string, error) {
+			return o.laptop.try(t, []string{currentWireGuard(t)}, "sh", "-c", "cd "+l.files+" && "+c.command)
+		}
+		out, err := typed()
+		if strings.HasPrefix(c.command, "wg-quick ") {
+			t.Cleanup(func() { _, _ = o.laptop.try(t, nil, "ip", "link", "delete", "laptop") }) // what encrypts ends with it
+			if err != nil {
+				t.Fatalf("laptop$ %s: %v\n%s", c.command, err, out)
+			}
+			continue
+		}
+		lab.Eventually(t, readyTime, "the page at the laptop", func() bool {
+			out, err = typed()
+			return err == nil && strings.HasSuffix(out, ": GET /\n")
+		})
+		t.Logf("laptop$ %s: %s", c.command, out)
+	}
+	delete(l.page, "A laptop")
 	o.laptop.do(t, func() { l.visitor = newVisitor(t, python) })
 	began := time.Now()
 	lab.Eventually(t, readyTime, "everything to work at the laptop", func() bool { return l.visitor.content(visits, began) })
+}
+
+// handOver gives a client file to the laptop's owner.
+func (l *logbook) handOver(t *testing.T, from *node, file string) {
+	t.Helper()
+	text, err := os.ReadFile(from.path(file))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(l.files, file), text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// knows lets a host copy files to another one, whose folders are elsewhere here.
+func (n *node) knows(t *testing.T, other *node) {
+	t.Helper()
+	put(t, filepath.Join(n.bin, "scp"), fmt.Sprintf(`#!/bin/sh
+[ $# = 3 ] && [ "$1" = -p ] || exit 2
+case $3 in %s:%s/*) exec cp -p "$2" "%s/${3#*:%[2]s/}" ;; esac
+exit 1
+`, other.name, n.path("state"), other.path("state")))
+	if err := os.Chmod(filepath.Join(n.bin, "scp"), 0o755); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // copyKey makes a gateway a twin of another.
@@ -109,7 +156,8 @@ func loadAverage(t testing.TB) string {
 type logbook struct {
 	o       *operated
 	visitor *visitor
-	files   string // the laptop's
+	files   string              // the laptop's
+	page    map[string][]onHost // what nobody has typed yet
 	rows    []string
 }
 

@@ -13,7 +13,7 @@ import (
 
 // testCommandsOfThePage types what docs/operations.md says, and looks at what comes of it.
 func testCommandsOfThePage(t *testing.T, l *logbook) {
-	o, page := l.o, commandsByHost(t)
+	o, page := l.o, l.page
 	gateway, twin := o.slaves()[0], o.slaves()[1]
 	if peers := o.follow(t, page, "New Consul, ZooKeeper, HAProxy"); !strings.Contains(peers, "zookeeper") {
 		t.Errorf("status says %q", peers)
@@ -23,7 +23,7 @@ func testCommandsOfThePage(t *testing.T, l *logbook) {
 	o.follow(t, page, "Backup")
 	l.nobodyNotices(t, "loss and restore of the peers", func() {
 		gateway.consul(t, "kv", "delete", "-recurse", "panteras/tunnel/")
-		if left := gateway.consul(t, "kv", "get", "-keys", "panteras/"); strings.Contains(left, "tunnel") {
+		if left := gateway.consul(t, "kv", "get", "-keys", "panteras/"); strings.Contains(left, "peers") {
 			t.Errorf("there are peers left: %s", left)
 		}
 		if list := o.follow(t, page, "Restore"); !strings.Contains(list, "laptop") {
@@ -68,17 +68,24 @@ func testCommandsOfThePage(t *testing.T, l *logbook) {
 		lab.Eventually(t, readyTime, file+" not to work any more", func() bool { return !o.laptop.pings(t, tunnelGateway) })
 		o.laptop.run(t, "wg-quick", "down", filepath.Join(l.files, file))
 		file = step.next
-		text, err := os.ReadFile(gateway.path(file))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(l.files, file), text, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		l.handOver(t, gateway, file)
 		wgQuickUp(t, o.laptop, filepath.Join(l.files, file), currentWireGuard(t))
 		began := time.Now()
 		lab.Eventually(t, readyTime, file+" to work", func() bool { return l.visitor.content(visits, began) })
 	}
+
+	// A host that never comes back.
+	o.losePower(t, twin)
+	lab.Eventually(t, readyTime, twin.name+" to count as failed", func() bool {
+		for line := range strings.Lines(o.masters()[0].consul(t, "members")) {
+			if strings.HasPrefix(line, twin.name+" ") {
+				return strings.Contains(line, " failed ")
+			}
+		}
+		return false
+	})
+	o.follow(t, page, "Lose a host")
+	lab.Eventually(t, readyTime, twin.name+" to be forgotten", func() bool { return !strings.Contains(o.masters()[0].consul(t, "members"), twin.name) })
 	for section := range page {
 		t.Errorf("nobody has typed what is in %q", section)
 	}
