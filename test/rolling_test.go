@@ -4,7 +4,6 @@ import (
 	"encoding/csv"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"

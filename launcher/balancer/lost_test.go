@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -168,6 +169,38 @@ func TestReloadsLoseNothing(t *testing.T) {
 	}
 }
 
+// TestManyServices brings one more service into effect beside 2,000, with HAProxy's check
+// of the configuration and the reload, within 5 s.
+func TestManyServices(t *testing.T) {
+	t.Parallel()
+	web1 := serve(t, "web", "web", http.HandlerFunc(echo), "haproxy")
+	list := services(web1, 2000)
+	r := startedRig(t, list...)
+	var tries []time.Duration
+	for i := 0; i < 3 && (i == 0 || slices.Min(tries) > 5*time.Second); i++ { // once is enough where it is not busy
+		fresh := *web1
+		fresh.Service = fmt.Sprintf("fresh-%d", i)
+		list = append(list, &fresh)
+		began := time.Now()
+		if result := r.apply(list...); !result.Reloaded {
+			t.Fatal("a new service came without a reload")
+		}
+		tries = append(tries, time.Since(began))
+		if code, _ := r.get(fresh.Service+".service.consul", "/"); code != http.StatusOK {
+			t.Errorf("the new service answers %d", code)
+		}
+	}
+	t.Logf("one more service beside 2,000: %v", tries)
+	if best := slices.Min(tries); best > 5*time.Second {
+		t.Errorf("one more service beside 2,000 took %v at best", best)
+	}
+	for _, i := range []int{0, 1000, 1999} {
+		if code, _ := r.get(fmt.Sprintf("service-%04d.service.consul", i), "/"); code != http.StatusOK {
+			t.Errorf("service %d answers %d", i, code)
+		}
+	}
+}
+
 // TestScale goes from 2 to 20 instances and back, twice, under load and with WebSockets
 // open, without a reload.
 func TestScale(t *testing.T) {
@@ -178,8 +211,13 @@ func TestScale(t *testing.T) {
 	}
 	r := startedRig(t, all[:2]...)
 	l := r.load("web.service.consul")
+	var rounds []time.Duration // of 2 -> 20 -> 2 -> 20 instances
 	for range 2 {
+		began := time.Now()
 		r.apply(all...)
+		r.apply(all[:2]...)
+		r.apply(all...)
+		rounds = append(rounds, time.Since(began))
 		var tunnels []func(string) error
 		for range 20 {
 			tunnels = append(tunnels, r.tunnel("web.service.consul"))
@@ -193,6 +231,10 @@ func TestScale(t *testing.T) {
 	}
 	r.apply(all...)
 	l.end(t)
+	t.Logf("from 2 to 20 instances, to 2, and to 20: %v", rounds)
+	if best := slices.Min(rounds); best > 5*time.Second {
+		t.Errorf("from 2 to 20 instances, to 2, and to 20 took %v at best", best)
+	}
 	if n := r.reloads.Load(); n != 0 {
 		t.Errorf("%d reloads", n)
 	}
