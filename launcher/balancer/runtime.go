@@ -28,6 +28,10 @@ func (path cli) askWithin(timeout time.Duration, command string) (string, error)
 	if _, err := io.WriteString(conn, command+"\n"); err != nil {
 		return "", err
 	}
+	// Or the master waits for the next command, where a worker ends the connection.
+	if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+		return "", err
+	}
 	answer, err := io.ReadAll(conn)
 	return strings.TrimSpace(string(answer)), err
 }
