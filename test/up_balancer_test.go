@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -120,7 +119,9 @@ func TestUpBalances(t *testing.T) {
 		httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/register", body)
 	}
 	serves("with checks", "web.service.consul", "/", "one", "two")
-	var times []time.Duration
+	// Within 3 s on a machine that does nothing else; half of it is for what needs a
+	// processor.
+	good := false
 	leaves := func(port int, text, rest string) {
 		t.Helper()
 		httpDo("PUT", "10.7.0.1:8500", fmt.Sprint("/v1/agent/check/fail/service:web-", port), "")
@@ -141,19 +142,20 @@ func TestUpBalances(t *testing.T) {
 				t.Fatalf("%s is still served", text)
 			}
 		}
-		t.Logf("a failing instance served for %v after its check, while there were %d changes", last, churned)
-		times = append(times, last)
+		slowdown := lab.Slowdown(t)
+		t.Logf("a failing instance served for %v after its check, while there were %d changes, on a machine on which everything takes %.1f times as long", last, churned, slowdown)
+		good = good || last.Seconds() <= 1.5+1.5*slowdown
 	}
-	for try := 0; try < 3 && (try == 0 || slices.Min(times) > 3*time.Second); try++ {
-		if try > 0 { // the machine does much else
+	for try := 0; try < 3 && !good; try++ {
+		if try > 0 { // something else was in its way
 			httpDo("PUT", "10.7.0.1:8500", "/v1/agent/check/pass/service:web-31001", "")
 			serves("again", "web.service.consul", "/", "one", "two")
 		}
 		leaves(31001, "one", "two")
 	}
 	leaves(31002, "two", "503")
-	if best := slices.Min(times); best > 3*time.Second {
-		t.Errorf("a failing instance served for %v after its check, at best", best)
+	if !good {
+		t.Error("a failing instance was never gone within 3 s after its check")
 	}
 	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/third-31003", "")
 	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/third-31004", "")

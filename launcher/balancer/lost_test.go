@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"panteras/configs/haproxy"
+	"panteras/internal/lab"
 )
 
 // load sends requests until it is stopped: GET and POST, with and without keep-alive,
@@ -169,15 +169,28 @@ func TestReloadsLoseNothing(t *testing.T) {
 	}
 }
 
+// mostTime is how long each of these may take: one more service beside 2,000, and from 2
+// instances of a service to 20, to 2, and to 20 again; where a processor is free.
+const mostTime = 5 * time.Second
+
+// alone is how long something that took so long until now had taken on a machine that does
+// nothing else.
+func alone(t *testing.T, took time.Duration) time.Duration {
+	t.Helper()
+	slowdown := lab.Slowdown(t)
+	t.Logf("it took %v on a machine on which everything takes %.1f times as long", took, slowdown)
+	return time.Duration(float64(took) / slowdown)
+}
+
 // TestManyServices brings one more service into effect beside 2,000, with HAProxy's check
-// of the configuration and the reload, within 5 s. It measures, so no other test of this
-// package runs beside it.
+// of the configuration and the reload.
 func TestManyServices(t *testing.T) {
+	t.Parallel()
 	web1 := serve(t, "web", "web", http.HandlerFunc(echo), "haproxy")
 	list := services(web1, 2000)
 	r := startedRig(t, list...)
-	var tries []time.Duration
-	for i := 0; i < 3 && (i == 0 || slices.Min(tries) > 5*time.Second); i++ { // once is enough where it is not busy
+	best := time.Hour
+	for i := 0; i < 3 && best > mostTime; i++ {
 		fresh := *web1
 		fresh.Service = fmt.Sprintf("fresh-%d", i)
 		list = append(list, &fresh)
@@ -185,14 +198,13 @@ func TestManyServices(t *testing.T) {
 		if result := r.apply(list...); !result.Reloaded {
 			t.Fatal("a new service came without a reload")
 		}
-		tries = append(tries, time.Since(began))
+		best = min(best, alone(t, time.Since(began)))
 		if code, _ := r.get(fresh.Service+".service.consul", "/"); code != http.StatusOK {
 			t.Errorf("the new service answers %d", code)
 		}
 	}
-	t.Logf("one more service beside 2,000: %v", tries)
-	if best := slices.Min(tries); best > 5*time.Second {
-		t.Errorf("one more service beside 2,000 took %v at best", best)
+	if best > mostTime {
+		t.Errorf("one more service beside 2,000 takes %v", best)
 	}
 	for _, i := range []int{0, 1000, 1999} {
 		if code, _ := r.get(fmt.Sprintf("service-%04d.service.consul", i), "/"); code != http.StatusOK {
@@ -211,13 +223,13 @@ func TestScale(t *testing.T) {
 	}
 	r := startedRig(t, all[:2]...)
 	l := r.load("web.service.consul")
-	var rounds []time.Duration // of 2 -> 20 -> 2 -> 20 instances
-	for len(rounds) < 2 || len(rounds) < 5 && slices.Min(rounds) > 5*time.Second { // the machine may do much else
+	best := time.Hour
+	for i := 0; i < 2 || i < 5 && best > mostTime; i++ {
 		began := time.Now()
 		r.apply(all...)
 		r.apply(all[:2]...)
 		r.apply(all...)
-		rounds = append(rounds, time.Since(began))
+		best = min(best, alone(t, time.Since(began)))
 		var tunnels []func(string) error
 		for range 20 {
 			tunnels = append(tunnels, r.tunnel("web.service.consul"))
@@ -231,9 +243,8 @@ func TestScale(t *testing.T) {
 	}
 	r.apply(all...)
 	l.end(t)
-	t.Logf("from 2 to 20 instances, to 2, and to 20: %v", rounds)
-	if best := slices.Min(rounds); best > 5*time.Second {
-		t.Errorf("from 2 to 20 instances, to 2, and to 20 took %v at best", best)
+	if best > mostTime {
+		t.Errorf("from 2 to 20 instances, to 2, and to 20 takes %v", best)
 	}
 	if n := r.reloads.Load(); n != 0 {
 		t.Errorf("%d reloads", n)
