@@ -21,7 +21,7 @@ const steady = "p99 ms, same load"
 // steadyShare is how much of what the slowest way can do all are asked for.
 const steadyShare = 0.5
 
-const steadyTime = 2 * time.Second
+const steadyTime = 4 * time.Second
 
 // measureSteady asks each way in turn for half of what the slowest one did at its best.
 func measureSteady(b *testing.B, ways []*way, size int) {
