@@ -53,6 +53,10 @@ bin/resolved:
 	@echo "==> unpacking systemd-resolved"
 	@tools/resolved.sh $@
 
+bin/dnsdist-1.9:
+	@echo "==> unpacking the dnsdist of Debian 13"
+	@tools/dnsdist.sh $@ || echo "==> not to be had here: the benchmarks take the distribution's"
+
 .PHONY: deps
 deps: ## install the packages that tests need (Debian, Ubuntu), if any is missing
 	@tools/deps.sh test
@@ -77,19 +81,19 @@ lint: go ## check format, and what vet, staticcheck, govulncheck, deadcode and s
 	@tools/vulncheck.sh
 
 .PHONY: bench
-bench: go tools build bin/coredns ## run the benchmarks
+bench: go tools build bin/coredns bin/dnsdist-1.9 ## run the benchmarks
 	@tools/deps.sh test bench
 	go test -run '^$$' -bench . -benchmem -timeout 2h ./...
 
 .PHONY: bench-dns
-bench-dns: go build bin/consul bin/coredns ## measure the DNS server beside others (BENCHFLAGS='-rounds 3')
+bench-dns: go build bin/consul bin/coredns bin/dnsdist-1.9 ## measure the DNS server beside others (BENCHFLAGS='-rounds 3')
 	@tools/deps.sh test bench
 	go test -run '^$$' -bench DNS -benchtime 1x -timeout 2h ./test/dnsbench $(BENCHFLAGS)
 
 .PHONY: soak
-soak: tools build ## ask the DNS server for SOAKTIME (30m) at SOAKRATE (20000/s) while its Consul, recursors and settings change
+soak: tools build ## ask the DNS server for SOAKTIME (30m) at SOAKRATE (20000/s) while its Consul, recursors and settings change, and its program
 	@tools/deps.sh test
-	SOAKTIME="$${SOAKTIME:-30m}" SOAKRATE="$${SOAKRATE:-20000}" go test -count=1 -v -timeout 24h -run '^TestSoak$$' ./test
+	SOAKTIME="$${SOAKTIME:-30m}" SOAKRATE="$${SOAKRATE:-20000}" go test -count=1 -v -timeout 24h -run '^TestSoak' -parallel 1 ./test
 
 .PHONY: fuzz
 fuzz: go ## run each fuzz target for FUZZTIME

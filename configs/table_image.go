@@ -37,7 +37,7 @@ func imageRows() []Setting {
 		},
 		{
 			Name: "GOMAXPROCS", Default: "0",
-			Help:  "How many processors panteras itself may use at a time in the container; with 0, as many as it has.",
+			Help:  "How many processors panteras itself reckons with in the container; with 0, as many as it has.",
 			value: in(func(s *Settings) *int { return &s.GoMaxProcs }, number("processors", 0, 4096)),
 		},
 	}

@@ -43,7 +43,8 @@ func (w *worker) sendTo(fi int32, u *upstream.Upstream) bool {
 	if m == nil {
 		return false // the name does not fit under the other suffix, so it exists nowhere there
 	}
-	if !w.enqueue(state, si, fi, id, m) {
+	// What a pilot asks must come first, and queries that leave together change places.
+	if f.pilotFor != none || !w.enqueue(state, si, fi, id, m) {
 		sent := false
 		if id, sent = w.sendAlone(u, si, fi, id, m); !sent {
 			return false

@@ -50,6 +50,11 @@ func (w *worker) leave(fi, qi int32) {
 // it shares the next one's, with all that come until that is sent: when the one in flight is answered, or a few milliseconds from now.
 func (w *worker) gather(fi, qi int32) {
 	f := w.flights.at(fi)
+	if f.state == gathering {
+		w.join(fi, qi)
+		w.stats.shared.Add(1)
+		return
+	}
 	bi := f.behind
 	if bi == none {
 		bi = w.newFlight(f.tgt)
@@ -99,6 +104,7 @@ func (w *worker) launch(fi int32, limit int) {
 // endFlight releases a flight and what it holds, and sends the one behind it.
 func (w *worker) endFlight(fi int32, limit int) {
 	f := w.flights.at(fi)
+	members := f.n
 	for f.head != none {
 		w.leave(fi, f.head)
 	}
@@ -107,7 +113,9 @@ func (w *worker) endFlight(fi int32, limit int) {
 	behind := f.behind
 	if f.state == gathering {
 		// Given up before it was sent: the flight it waits behind must not know it any more.
-		if o := w.keys.get(f.hash); o != none && w.flights.at(o).behind == fi {
+		if o := w.keys.get(f.hash); o == fi {
+			w.keys.del(f.hash)
+		} else if o != none && w.flights.at(o).behind == fi {
 			w.flights.at(o).behind = none
 		}
 	} else if f.keyed && w.keys.get(f.hash) == fi {
@@ -116,9 +124,25 @@ func (w *worker) endFlight(fi int32, limit int) {
 	f.tgt = nil
 	f.gen++
 	w.flights.put(fi)
-	if behind != none {
+	switch {
+	case behind == none:
+	case members >= crowded:
+		w.hold(behind, limit)
+	default:
 		w.launch(behind, limit)
 	}
+}
+
+// crowded is how many members make a name one that very many ask for.
+const crowded = 16
+
+// hold lets a flight gather for a millisecond more although nothing is before it. Where so many ask at once, one question to Consul costs more than the answers to
+// all of them, and the next ones are on their way.
+func (w *worker) hold(fi int32, limit int) {
+	f := w.flights.at(fi)
+	f.limit, f.keyed = limit, true
+	w.keys.put(f.hash, fi)
+	w.setTimer(fi, crowdTimer)
 }
 
 func (w *worker) releaseAttempts(f *flight) {

@@ -89,6 +89,59 @@ func TestThoseWhoGatherLeaveTogether(t *testing.T) {
 	r.idle()
 }
 
+// TestACrowdGathersOn has so many who ask the same that Consul is asked for them once in a millisecond at most.
+func TestACrowdGathersOn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	type member struct {
+		*client
+		q *dns.Msg
+	}
+	come := func(n int) (all []member) {
+		for range n {
+			c := r.client()
+			all = append(all, member{c, c.ask(web, dns.TypeA, 1232)})
+			r.step()
+		}
+		return all
+	}
+	served := func(all []member, address string) {
+		t.Helper()
+		for _, m := range all {
+			if got := addresses(m.answers(m.q)); !slices.Equal(got, []string{address}) {
+				t.Errorf("got %v, want %s", got, address)
+			}
+		}
+	}
+	first := come(1)
+	alone := r.consul.want()
+	crowd := come(crowded)
+	alone.reply(0, "@ 0 IN A 10.1.0.1")
+	r.step()
+	served(first, "10.1.0.1")
+	asked := r.consul.want() // behind a single one nobody is held up
+	early := come(3)
+	asked.reply(0, "@ 0 IN A 10.1.0.2")
+	r.step()
+	served(crowd, "10.1.0.2")
+	late := come(2)
+	r.consul.quiet()
+	for _, m := range slices.Concat(early, late) {
+		m.silent()
+	}
+	r.pass(waits[crowdTimer])
+	asked = r.consul.want()
+	r.consul.quiet()
+	last := come(1) // after that was sent
+	asked.reply(0, "@ 0 IN A 10.1.0.3")
+	r.step()
+	served(slices.Concat(early, late), "10.1.0.3")
+	r.consul.want().reply(0, "@ 0 IN A 10.1.0.4") // five are no crowd
+	r.step()
+	served(last, "10.1.0.4")
+	r.idle()
+}
+
 func TestGatheringIsBounded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"runtime"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -31,8 +30,7 @@ func Open(addr netip.AddrPort, beside bool, log *slog.Logger) ([]*os.File, error
 	if beside {
 		bind = listen.BindBeside
 	}
-	readers := min(runtime.GOMAXPROCS(0), maxWorkers)
-	s, err := bind(addr, readers)
+	s, err := bind(addr, eventLoops)
 	var inUse *listen.InUseError
 	var away *listen.NotHereError
 	switch {
@@ -53,7 +51,7 @@ func Open(addr netip.AddrPort, beside bool, log *slog.Logger) ([]*os.File, error
 		if a.Is4() != addr.Addr().Is4() {
 			continue
 		}
-		s, failed := bind(netip.AddrPortFrom(a, addr.Port()), readers)
+		s, failed := bind(netip.AddrPortFrom(a, addr.Port()), eventLoops)
 		if failed != nil {
 			log.Warn("left out", "address", a.String(), "reason", failed)
 			continue

@@ -77,6 +77,7 @@ func TestOverloadOfEqualQuestions(t *testing.T) {
 	for m := c.answer(); m != nil; m = c.answer() {
 		answered[m.Id]++
 	}
+	r.pass(waits[crowdTimer])
 	for q := r.consul.next(); q != nil; q = r.consul.next() { // those who came after the second one was sent
 		q.reply(0, "@ 0 IN A 10.1.0.1")
 		r.step()

@@ -24,6 +24,10 @@ type client struct {
 func (r *rig) client() *client {
 	c := &client{t: r.t, fd: socket(r.t, netip.AddrPortFrom(loopback, 0)), to: &unix.SockaddrInet4{Addr: r.addr.Addr().As4(), Port: int(r.addr.Port())}}
 	r.t.Cleanup(func() { unix.Close(c.fd) })
+	// Connected, it hears nothing that was meant for a socket that had its port before.
+	if err := unix.Connect(c.fd, c.to); err != nil {
+		r.t.Fatal(err)
+	}
 	return c
 }
 
@@ -76,7 +80,7 @@ func (c *client) answer() *dns.Msg {
 	}
 	m := new(dns.Msg)
 	if err := m.Unpack(b); err != nil {
-		c.t.Fatalf("cannot unpack an answer: %v", err)
+		c.t.Fatalf("cannot unpack an answer: %v\n%x", err, b)
 	}
 	return m
 }

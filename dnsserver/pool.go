@@ -81,7 +81,7 @@ type flight struct {
 
 	// dealt flights were sent with an OPT that the clients did not have: each member gets `limit` addresses of the answer.
 	dealt    bool
-	limit    int
+	limit    int   // also of one that waits for a crowd: what launch is told
 	pilotFor int32 // the dealt flight that this one's answer tells the limit, and its generation
 	pilotGen uint32
 

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,9 +23,6 @@ import (
 
 // drainTime is how long a stopping server waits for what is in flight: longer than any query lives.
 const drainTime = 5 * time.Second
-
-// maxWorkers bounds the event loops: beyond it the upstream is the limit.
-const maxWorkers = 8
 
 // Server is the DNS server. Make one with New, run it once with Run.
 type Server struct {
@@ -74,8 +70,8 @@ func New(s *configs.Settings, log *slog.Logger) (*Server, error) {
 // Run listens and serves until ctx is done; then it answers what is in flight and returns nil. ready is called once all sockets are open. An address that
 // cannot be bound is an error; one that is not there yet is waited for.
 func (s *Server) Run(ctx context.Context, ready func()) error {
-	n := min(runtime.GOMAXPROCS(0), maxWorkers)
-	for range n {
+	spareProcessor()
+	for range eventLoops {
 		w, err := newWorker(s)
 		if err != nil {
 			return err

@@ -6,9 +6,10 @@ import "time"
 const (
 	noTimer     int8 = -1
 	gatherTimer int8 = 0
-	pollTimer   int8 = 1
+	crowdTimer  int8 = 1
+	pollTimer   int8 = 2
 	// The attempts of a stage follow as firstAttempt, firstAttempt+1 …
-	firstAttempt int8 = 2
+	firstAttempt int8 = 3
 	// firstStream is the first wait over TCP: large answers of Consul take their time, and nothing gets lost on the way.
 	firstStream = firstAttempt + 1
 )
@@ -16,6 +17,7 @@ const (
 // waits holds the length of each class.
 var waits = [...]time.Duration{
 	gatherTimer: 5 * time.Millisecond,
+	crowdTimer:  time.Millisecond,
 	pollTimer:   100 * time.Millisecond,
 	500 * time.Millisecond, time.Second, 1500 * time.Millisecond, 1500 * time.Millisecond,
 }
@@ -87,6 +89,8 @@ func (w *worker) runTimers() {
 			switch int8(c) {
 			case gatherTimer:
 				w.launch(i, unknownLimit)
+			case crowdTimer:
+				w.launch(i, w.flights.at(i).limit)
 			case pollTimer:
 				w.polled(i)
 			default:

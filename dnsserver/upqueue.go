@@ -13,7 +13,7 @@ const upQueueBytes = clientBatch * 256
 
 // upQueue collects queries to one upstream that leave from one socket.
 type upQueue struct {
-	box  *sock.Outbox
+	box  *sock.Burst
 	sock int32
 	sent int                 // how many of the list have left, while they are being sent
 	list [clientBatch]queued // for each datagram in box
@@ -26,7 +26,7 @@ type queued struct {
 	id     uint16
 }
 
-func newUpQueue() *upQueue { return &upQueue{box: sock.NewOutbox(clientBatch, upQueueBytes)} }
+func newUpQueue() *upQueue { return &upQueue{box: sock.NewBurst(clientBatch, upQueueBytes)} }
 
 // forget drops what is to leave from a socket that nobody waits for any more.
 func (q *upQueue) forget(si int32) {
@@ -42,7 +42,7 @@ func (w *worker) enqueue(st *upState, si, fi int32, id uint16, m []byte) bool {
 		return false
 	}
 	at := q.box.Len()
-	if !q.box.Add(w.socks[si].fd, m, nil) {
+	if !q.box.Add(w.socks[si].fd, m) {
 		return false
 	}
 	if at == 0 {
@@ -69,6 +69,10 @@ func (w *worker) flushQueues() {
 
 func (w *worker) flushQueue(st *upState) {
 	q := st.queue
+	added := q.list
+	for i, from := range q.box.Arrange() {
+		q.list[i] = added[from]
+	}
 	told, short := false, false // the socket had an error; it may have had one, which the kernel has forgotten
 	for i := 0; i < q.box.Len(); {
 		q.sent = i

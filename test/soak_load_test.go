@@ -34,9 +34,10 @@ const soakLost = 12 * time.Second
 type soakLoad struct {
 	sent, answered, garbage, excused atomic.Int64
 
-	over    chan struct{}
-	senders sync.WaitGroup
-	sockets []*soakSocket
+	recursed bool // only names that recursors have are asked for
+	over     chan struct{}
+	senders  sync.WaitGroup
+	sockets  []*soakSocket
 
 	mu      sync.Mutex
 	wrong   []string
@@ -69,7 +70,12 @@ const soakSockets = 8
 
 func startSoakLoad(t testing.TB, server netip.AddrPort, rate int) *soakLoad {
 	t.Helper()
-	l := &soakLoad{over: make(chan struct{})}
+	return (&soakLoad{}).start(t, server, rate)
+}
+
+func (l *soakLoad) start(t testing.TB, server netip.AddrPort, rate int) *soakLoad {
+	t.Helper()
+	l.over = make(chan struct{})
 	for i := range soakSockets {
 		conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(server))
 		if err != nil {
@@ -182,7 +188,11 @@ func (s *soakSocket) send(number, rate int) {
 
 func (s *soakSocket) ask(number, n int) {
 	q := soakQuery{at: time.Now(), want: soakRecursor}
-	switch n % 20 {
+	kind := n % 20
+	if s.load.recursed {
+		kind = 1
+	}
+	switch kind {
 	case 0, 10:
 		q.consul, q.want, q.name = true, soakService, soakServices[n/20%len(soakServices)]+".service.consul"
 	case 5:

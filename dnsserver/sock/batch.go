@@ -112,7 +112,7 @@ func NewOutbox(n, size int) *Outbox {
 // Len is how many datagrams are in it.
 func (o *Outbox) Len() int { return o.n }
 
-// Add takes a copy of a datagram to a peer, which is to leave from the address that the peer wrote to, or, without a peer, to where the socket is connected.
+// Add takes a copy of a datagram to a peer, which is to leave from the address that the peer wrote to.
 // It returns false if there is no room, or if it holds datagrams of another socket.
 func (o *Outbox) Add(fd int, m []byte, to *Peer) bool {
 	if o.n == len(o.hdrs) || o.end+len(m) > len(o.buf) || o.n > 0 && fd != o.fd {
@@ -120,16 +120,13 @@ func (o *Outbox) Add(fd int, m []byte, to *Peer) bool {
 	}
 	o.fd = fd
 	h := &o.hdrs[o.n].hdr
-	h.Name, h.Namelen, h.Control = nil, 0, nil
+	p := &o.peers[o.n]
+	*p = *to
+	h.Name, h.Namelen, h.Control = &p.name[0], uint32(p.nameLen), nil
 	h.SetControllen(0)
-	if to != nil {
-		p := &o.peers[o.n]
-		*p = *to
-		h.Name, h.Namelen = &p.name[0], uint32(p.nameLen)
-		if p.ctrlLen > 0 {
-			h.Control = &p.ctrl[0]
-			h.SetControllen(int(p.ctrlLen+7) &^ 7)
-		}
+	if p.ctrlLen > 0 {
+		h.Control = &p.ctrl[0]
+		h.SetControllen(int(p.ctrlLen+7) &^ 7)
 	}
 	o.iovs[o.n].Base = &o.buf[o.end]
 	o.iovs[o.n].SetLen(copy(o.buf[o.end:], m))

@@ -79,7 +79,7 @@ func (c *copier) copy(m []byte, nameLen int, name []byte, mp *Mapping) []byte {
 				return nil
 			}
 		}
-		c.mark(r.fixed)
+		c.gone(r.fixed) // the length of the data may change
 		fixed := len(c.buf)
 		c.buf = append(c.buf, m[r.fixed:r.rdata]...)
 		if !c.rdata(&r) {
@@ -183,17 +183,14 @@ func (c *copier) name(off int) bool {
 			}
 			hops++
 			target := int(binary.BigEndian.Uint16(c.src[at:])) & maxPointer
-			if target >= at {
+			if target >= at || target < HeaderLen {
 				return false
 			}
-			if p := c.moved(target); !jumped && p >= 0 && p <= maxPointer {
+			if p := c.moved(target); !jumped && p >= 0 && p <= maxPointer && sameName(c.src, target, c.buf, p) {
 				c.buf = append(c.buf, 0xc0|byte(p>>8), byte(p))
 				return true
 			}
 			at, jumped = target, true
-			if at < HeaderLen {
-				return false
-			}
 		case n == 0:
 			c.buf = append(c.buf, 0)
 			return true
@@ -207,6 +204,43 @@ func (c *copier) name(off int) bool {
 			return false
 		}
 	}
+}
+
+// sameName says whether the name at offset i of a is, byte for byte, the one at j of b. A pointer need not lead to the start of a label that was copied as
+// one: what follows there may have become something else.
+func sameName(a []byte, i int, b []byte, j int) bool {
+	for range MaxName {
+		if i, j = follow(a, i), follow(b, j); i < 0 || j < 0 {
+			return false
+		}
+		n := 1 + int(a[i])
+		if n > 64 || i+n > len(a) || j+n > len(b) || string(a[i:i+n]) != string(b[j:j+n]) {
+			return false
+		}
+		if n == 1 {
+			return true
+		}
+		i, j = i+n, j+n
+	}
+	return false
+}
+
+// follow is where a label is that stands at an offset or where its pointers lead; -1 if nowhere.
+func follow(m []byte, off int) int {
+	for off < len(m) && m[off] >= 0xc0 {
+		if off+2 > len(m) {
+			return -1
+		}
+		target := int(binary.BigEndian.Uint16(m[off:])) & maxPointer
+		if target >= off {
+			return -1
+		}
+		off = target
+	}
+	if off >= len(m) {
+		return -1
+	}
+	return off
 }
 
 // same compares the (possibly compressed) name at off of the old message with a name in wire form.

@@ -67,27 +67,53 @@ var kinds = []kind{
 
 func dnsdist(secure bool) func(testing.TB, place) []string {
 	return func(t testing.TB, p place) []string {
+		program := installed
 		p.Secure, p.Sockets = secure, 1
 		if secure {
 			p.Sockets = localSockets
+			program = secureProgram()
 		}
-		return []string{"dnsdist", "--supervised", "--disable-syslog", "-C", fill(t, p, "dnsdist.conf")}
+		return []string{program, "--supervised", "--disable-syslog", "-C", fill(t, p, "dnsdist.conf")}
 	}
 }
 
 // equalSecurity is the name of dnsdist where it draws ids and sockets at random, as all others here do.
 const equalSecurity = "dnsdist random"
 
-// secureName tells what the second dnsdist is: releases before 1.8, such as Debian 12's, know neither random ids nor
-// random sockets, and must not be taken for what they are not.
-func secureName() string {
-	out, _ := exec.Command("dnsdist", "--version").Output()
-	if m := regexp.MustCompile(`dnsdist (\d+)\.(\d+)`).FindSubmatch(out); m != nil {
-		major, _ := strconv.Atoi(string(m[1]))
-		minor, _ := strconv.Atoi(string(m[2]))
-		if major > 1 || minor >= 8 {
-			return equalSecurity
+// installed is the distribution's dnsdist, and newer the one of Debian 13 that lies beside the other tools.
+const (
+	installed = "dnsdist"
+	newer     = "../../bin/dnsdist-1.9/dnsdist"
+)
+
+// secureProgram is a dnsdist that can draw at random, if there is one: releases before 1.8, such as Debian 12's, cannot.
+func secureProgram() string {
+	for _, program := range []string{installed, newer} {
+		if drawsAtRandom(program) {
+			if path, err := filepath.Abs(program); err == nil && program == newer {
+				return path
+			}
+			return program
 		}
+	}
+	return installed
+}
+
+func drawsAtRandom(program string) bool {
+	out, _ := exec.Command(program, "--version").Output()
+	m := regexp.MustCompile(`dnsdist (\d+)\.(\d+)`).FindSubmatch(out)
+	if m == nil {
+		return false
+	}
+	major, _ := strconv.Atoi(string(m[1]))
+	minor, _ := strconv.Atoi(string(m[2]))
+	return major > 1 || minor >= 8
+}
+
+// secureName tells what the second dnsdist is: one that cannot must not be taken for what it is not.
+func secureName() string {
+	if drawsAtRandom(secureProgram()) {
+		return equalSecurity
 	}
 	return "dnsdist sockets"
 }

@@ -1,0 +1,61 @@
+package test
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"panteras/internal/lab"
+	"panteras/launcher"
+)
+
+// TestSoakUpgrade replaces the program of a host again and again while its DNS server is asked at the rate of the soak: no query is lost, and none gets another answer than its own.
+func TestSoakUpgrade(t *testing.T) {
+	t.Parallel()
+	duration, rate := soakPlan(t)
+	h := oneHost(t, only("dns")...)
+	upstream := lab.Port(t)
+	h.env = append(h.env, fmt.Sprintf("DNS_UPSTREAMS=127.0.0.1:%d", upstream))
+	udp, _ := hold(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), upstream))
+	serveQuickly(t, udp, func([]byte) bool { return true })
+	h.up(t)
+	h.ready(t, "dns")
+	programs := []string{h.path("v2", "panteras"), filepath.Join(h.bin, "panteras")} // and back again
+	err := os.Mkdir(h.path("v2"), 0o755)
+	if err == nil {
+		err = os.Link(build(t, "panteras-next", "./cmd/panteras", "-ldflags=-X main.version=the-next-one"), programs[0])
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := (&soakLoad{recursed: true}).start(t, dnsAt("10.7.0.1"), rate)
+	asked := func() {
+		enough := load.sent.Load() + int64(2*rate)
+		lab.Eventually(t, patience, "two seconds of questions", func() bool { return load.sent.Load() > enough })
+	}
+	upgrades := 0
+	for over := time.Now().Add(min(duration/12, time.Minute)); time.Now().Before(over) || upgrades < 2; upgrades++ {
+		asked()
+		before := h.pids()["dns"]
+		h.must(t, "upgrade", programs[upgrades%len(programs)])
+		h.is(t, "dns", "the new program", func(d launcher.DaemonStatus) bool { return d.Ready && d.Pid != before })
+		lab.Eventually(t, patience, "the old DNS server to end", func() bool { return !alive(before) })
+	}
+	asked()
+	load.stop()
+	lost, dropped := load.lost(), droppedByKernel(t)
+	t.Logf("%d upgrades, %d queries (%d of them garbage) at %d a second: %d without an answer (%d datagrams were dropped by full sockets), %d with a wrong one",
+		upgrades, load.sent.Load()+load.garbage.Load(), load.garbage.Load(), rate, len(lost), dropped, len(load.wrong))
+	if len(load.wrong) > 0 {
+		t.Errorf("%d wrong answers, such as: %s", len(load.wrong), load.wrong[0])
+	}
+	if len(lost) > dropped {
+		t.Errorf("%d queries without an answer, such as: %s", len(lost), lost[0])
+	}
+	if load.answered.Load() == 0 {
+		t.Error("nothing was asked")
+	}
+}
