@@ -169,17 +169,13 @@ func TestReloadsLoseNothing(t *testing.T) {
 	}
 }
 
-// mostTime is how long each of these may take: one more service beside 2,000, and from 2
-// instances of a service to 20, to 2, and to 20 again; where a processor is free.
-const mostTime = 5 * time.Second
-
-// alone is how long something that took so long until now had taken on a machine that does
-// nothing else.
-func alone(t *testing.T, took time.Duration) time.Duration {
+// late tells that something that took so long until now had taken more than 5 s on a machine
+// that does nothing else. At most 2 s of them are for what needs a processor.
+func late(t *testing.T, took time.Duration) bool {
 	t.Helper()
 	slowdown := lab.Slowdown(t)
 	t.Logf("it took %v on a machine on which everything takes %.1f times as long", took, slowdown)
-	return time.Duration(float64(took) / slowdown)
+	return took.Seconds() > 3+2*slowdown
 }
 
 // TestManyServices brings one more service into effect beside 2,000, with HAProxy's check
@@ -189,8 +185,8 @@ func TestManyServices(t *testing.T) {
 	web1 := serve(t, "web", "web", http.HandlerFunc(echo), "haproxy")
 	list := services(web1, 2000)
 	r := startedRig(t, list...)
-	best := time.Hour
-	for i := 0; i < 3 && best > mostTime; i++ {
+	tooLate := true
+	for i := 0; i < 3 && tooLate; i++ {
 		fresh := *web1
 		fresh.Service = fmt.Sprintf("fresh-%d", i)
 		list = append(list, &fresh)
@@ -198,13 +194,13 @@ func TestManyServices(t *testing.T) {
 		if result := r.apply(list...); !result.Reloaded {
 			t.Fatal("a new service came without a reload")
 		}
-		best = min(best, alone(t, time.Since(began)))
+		tooLate = late(t, time.Since(began))
 		if code, _ := r.get(fresh.Service+".service.consul", "/"); code != http.StatusOK {
 			t.Errorf("the new service answers %d", code)
 		}
 	}
-	if best > mostTime {
-		t.Errorf("one more service beside 2,000 takes %v", best)
+	if tooLate {
+		t.Error("one more service beside 2,000 is never served within 5 s")
 	}
 	for _, i := range []int{0, 1000, 1999} {
 		if code, _ := r.get(fmt.Sprintf("service-%04d.service.consul", i), "/"); code != http.StatusOK {
@@ -223,13 +219,13 @@ func TestScale(t *testing.T) {
 	}
 	r := startedRig(t, all[:2]...)
 	l := r.load("web.service.consul")
-	best := time.Hour
-	for i := 0; i < 2 || i < 5 && best > mostTime; i++ {
+	tooLate := true
+	for i := 0; i < 2 || i < 5 && tooLate; i++ {
 		began := time.Now()
 		r.apply(all...)
 		r.apply(all[:2]...)
 		r.apply(all...)
-		best = min(best, alone(t, time.Since(began)))
+		tooLate = late(t, time.Since(began)) && tooLate
 		var tunnels []func(string) error
 		for range 20 {
 			tunnels = append(tunnels, r.tunnel("web.service.consul"))
@@ -243,8 +239,8 @@ func TestScale(t *testing.T) {
 	}
 	r.apply(all...)
 	l.end(t)
-	if best > mostTime {
-		t.Errorf("from 2 to 20 instances, to 2, and to 20 takes %v", best)
+	if tooLate {
+		t.Error("from 2 to 20 instances, to 2, and to 20 never takes less than 5 s")
 	}
 	if n := r.reloads.Load(); n != 0 {
 		t.Errorf("%d reloads", n)
