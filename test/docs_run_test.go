@@ -161,7 +161,7 @@ func metricsOf(t *testing.T, host *typedHost) (text string) {
 }
 
 // TestReadme types the commands of the README in a copy of this module, from `make up` to
-// `make down`.
+// `make down`, and before that those of the pages for which `make up` has to run.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	host, laptop, _ := typedHosts(t)
@@ -189,6 +189,7 @@ func TestReadme(t *testing.T) {
 			for _, b := range readPage(t, balancerPage).consoles() {
 				shell.follow(b.commands(t))
 			}
+			rollingDeployment(t, host)
 		}
 		host.console(t, true).follow(commands)
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/csv"
 	"fmt"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -14,26 +13,12 @@ import (
 	"panteras/internal/lab"
 )
 
-// ownResolver makes a host ask its own DNS server for names, as the pages say.
-const ownResolver = "nameserver 127.0.0.1\n"
-
-// goEnv makes `go build` work in a console as everywhere.
-func goEnv(env ...string) []string {
-	return append(append(os.Environ(), env...), "PATH="+os.Getenv("PATH"), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
-}
-
-// TestRollingDeployment follows the page of smooth-webapp while clients ask without
-// pause: nothing is lost, and nothing has to be tried again.
-func TestRollingDeployment(t *testing.T) {
-	t.Parallel()
-	seenSources(t)
-	ownNetwork(t)
-	addAddress(t, "net0", "10.7.0.1/24")
-	ownResolvConf(t, ownResolver)
-	h := newHost(t, "10.7.0.1", append(only("consul", "consul-template", "dns"), "REGISTER_CONSUL_UI=false")...)
-	h.up(t)
-	h.ready(t, "consul", "consul-template", "haproxy", "dns")
-	c := newConsole(t, goEnv(h.env...), lab.Root(t))
+// rollingDeployment follows the page of smooth-webapp, where `make up` runs, while clients
+// ask without pause: nothing is lost, and nothing has to be tried again.
+func rollingDeployment(t *testing.T, h *typedHost) {
+	t.Helper()
+	var c, clients *console
+	h.do(t, func() { c, clients = newConsole(t, h.env, lab.Root(t)), newConsole(t, h.env, lab.Root(t)) })
 	var commands []printed
 	for _, b := range readPage(t, smoothPage).consoles() {
 		commands = append(commands, b.commands(t)...)
@@ -41,7 +26,7 @@ func TestRollingDeployment(t *testing.T) {
 	begin := slices.IndexFunc(commands, func(p printed) bool { return p.output != "" }) + 1
 	end := slices.IndexFunc(commands, func(p printed) bool { return strings.Contains(p.command, "deregister") })
 	c.follow(commands[:begin])
-	clients, stop := newConsole(t, goEnv(h.env...), lab.Root(t)), filepath.Join(t.TempDir(), "stop")
+	stop := filepath.Join(t.TempDir(), "stop")
 	clients.run(`load() { until [ -e ` + stop + ` ]; do curl -s -o /dev/null -w '%{http_code}\n' -H 'Host: smooth-webapp.service.consul' "$@" 'http://127.0.0.1/?[1-50]' >> ` + stop + `.codes || echo lost >> ` + stop + `.codes; done; }`)
 	clients.run(`load & load -H 'Connection: close' & load -d x &`)
 	answers := func() []string { return strings.Fields(readAll(stop + ".codes")) }
@@ -64,7 +49,8 @@ func TestRollingDeployment(t *testing.T) {
 	t.Logf("answers during the rolling deployment: %v", codes)
 	// HAProxy tries others when an instance is gone without a word, so answers alone do not
 	// tell of the drain: no request may ever have met a closed port or connection.
-	seen := h.backendStats(t, "backend_smooth-webapp")
+	var seen map[string]int
+	h.do(t, func() { seen = backendStats(t, "/run/panteras/haproxy/admin.sock", "backend_smooth-webapp") })
 	if n := len(answers()); seen["stot"] < n { // it reloaded, and began to count anew
 		t.Errorf("HAProxy counted %d requests of %d", seen["stot"], n)
 	}
@@ -75,16 +61,16 @@ func TestRollingDeployment(t *testing.T) {
 	}
 	c.follow(commands[end:])
 	lab.Eventually(t, readyTime, "nothing to be left in HAProxy", func() bool {
-		output := h.must(t, "haproxy", "report")
-		return !strings.Contains(output, "webapp")
+		output, code := c.run("bin/panteras haproxy report")
+		return code == 0 && !strings.Contains(output, "webapp")
 	})
 }
 
 // backendStats are HAProxy's counters of a backend since its last reload, by the names
 // of its documentation (management guide, 9.1).
-func (h *upHost) backendStats(t *testing.T, backend string) map[string]int {
+func backendStats(t *testing.T, socket, backend string) map[string]int {
 	t.Helper()
-	conn, err := net.Dial("unix", h.path("run", "haproxy", "admin.sock"))
+	conn, err := net.Dial("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}

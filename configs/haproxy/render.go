@@ -148,6 +148,9 @@ func bind(a netip.Addr, port uint16) string {
 	return text
 }
 
+// askedFor is the name that a client asks for, as the maps have names.
+const askedFor = "req.hdr(host),host_only,rtrim(.),lower"
+
 // head is everything but the services, without the lines before its own.
 func (o *Options) head() string {
 	lines := []string{
@@ -202,9 +205,10 @@ func (o *Options) head() string {
 		lines,
 		"    option httplog",
 		"    option forwardfor",
-		"    http-request set-var(txn.host) req.hdr(host),host_only,rtrim(.),lower",
-		"    http-request set-var(txn.backend) var(txn.host),map_str("+HostsFile+")",
+		// Most requests need no more than the first of these.
+		"    http-request set-var(txn.backend) "+askedFor+",map_str("+HostsFile+")",
 		"    http-request set-var(txn.backend) path,concat(/),map_beg("+PathsFile+") unless { var(txn.backend) -m found }",
+		"    http-request set-var(txn.host) "+askedFor+" unless { var(txn.backend) -m found }",
 		"    use_backend %[var(txn.backend)] if { var(txn.backend) -m found }",
 	)
 	if len(o.Hosts) > 0 {

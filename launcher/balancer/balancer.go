@@ -132,6 +132,11 @@ func (b *Balancer) apply(ctx context.Context, text []byte, previous *haproxy.Rep
 			return nil, err
 		}
 	}
+	if changed { // clients need not wait for the disk
+		if err := syncPath(b.StateDir); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case result.Reloaded:
 		config.Report.Reloaded = time.Now().UTC()

@@ -3,22 +3,33 @@ package balancer
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"panteras/configs/haproxy"
+	"panteras/internal/lab"
+)
+
+// The requests that clients send while HAProxy reloads so often, at the least.
+const (
+	reloadsUnderLoad  = 20
+	requestsUnderLoad = 100_000
 )
 
 // BenchmarkReloads reloads 20 times while clients that never try again ask without pause,
-// and counts what they lose.
+// at least 100,000 times, evenly between the reloads, and counts what they lose.
 func BenchmarkReloads(b *testing.B) {
 	web1 := serve(b, "web", "web", http.HandlerFunc(echo), "haproxy")
 	r := startedRig(b, web1)
 	var sent, lost int64
+	var first any
 	generation := 0
 	for b.Loop() {
 		l := r.load("web.service.consul")
-		for range 20 {
+		for i := range reloadsUnderLoad {
+			lab.Eventually(b, manyRequestsTime, "requests between reloads", func() bool { return l.sent.Load() >= int64(i+1)*requestsUnderLoad/(reloadsUnderLoad+1) })
 			other := *web1
 			other.Service = fmt.Sprintf("other%d", generation)
 			generation++
@@ -26,13 +37,27 @@ func BenchmarkReloads(b *testing.B) {
 				b.Fatal("a reload was none")
 			}
 		}
+		lab.Eventually(b, manyRequestsTime, "the last requests", func() bool { return l.sent.Load() >= requestsUnderLoad })
 		l.stop()
 		l.all.Wait()
 		sent, lost = sent+l.sent.Load(), lost+l.lost.Load()
+		if first == nil {
+			first = l.first.Load()
+		}
 	}
 	b.ReportMetric(float64(sent)/float64(b.N), "requests")
 	b.ReportMetric(float64(lost)/float64(b.N), "lost")
 	b.ReportMetric(float64(r.reloads.Load())/float64(b.N), "reloads")
+	fmt.Printf("%d of %d requests were lost over %d reloads, the first: %v; load average %s\n", lost, sent, r.reloads.Load(), first, loadAverage())
+}
+
+// manyRequestsTime is how long so many requests may take on a machine that does much else.
+const manyRequestsTime = 2 * time.Minute
+
+// loadAverage is what else the machine does.
+func loadAverage() string {
+	text, _ := os.ReadFile("/proc/loadavg")
+	return strings.TrimSpace(string(text))
 }
 
 // BenchmarkScale goes from 2 to 20 instances and back to 2 under the same load, and counts

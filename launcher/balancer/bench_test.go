@@ -70,6 +70,7 @@ func BenchmarkRequests(b *testing.B) {
 						w.measure(b, "2s", true)
 					}
 				}
+				measureSteady(b, ways, size)
 			}
 			reportWays(b, ways)
 		})
@@ -221,7 +222,7 @@ func (w *way) cpu(b *testing.B) float64 {
 func reportWays(b *testing.B, ways []*way) {
 	b.Helper()
 	load, _ := os.ReadFile("/proc/loadavg")
-	figures := []string{rate, tail, cpuTime}
+	figures := []string{rate, tail, steady, cpuTime}
 	var text strings.Builder
 	fmt.Fprintf(&text, "medians of %d rounds; in brackets ours divided by theirs; load average afterwards %s%-16s", benchRounds, load, "")
 	for _, f := range figures {

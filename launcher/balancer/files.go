@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"panteras/configs/haproxy"
@@ -35,7 +36,7 @@ func (b *Balancer) differs(config *haproxy.Config) (bool, error) {
 	return false, nil
 }
 
-// stage writes a configuration aside and lets HAProxy check it.
+// stage writes a configuration aside and lets HAProxy check it, while it goes to the disk.
 func (b *Balancer) stage(ctx context.Context, config *haproxy.Config) error {
 	next := filepath.Join(b.StateDir, nextDir)
 	if err := os.RemoveAll(next); err != nil {
@@ -44,16 +45,26 @@ func (b *Balancer) stage(ctx context.Context, config *haproxy.Config) error {
 	if err := os.Mkdir(next, 0o700); err != nil {
 		return err
 	}
+	var written []string
 	for name, content := range config.Files {
-		if err := b.stageFile(name, content); err != nil {
+		is, err := b.stageFile(name, content)
+		if err != nil {
 			return err
+		}
+		if is {
+			written = append(written, name)
 		}
 	}
 	program := b.Program
 	if program == "" {
 		program = "haproxy"
 	}
+	synced := make(chan error, 1)
+	go func() { synced <- syncFiles(next, written) }()
 	output, err := exec.CommandContext(ctx, program, "-c", "-q", "-f", filepath.Join(next, haproxy.ConfigFile)).CombinedOutput()
+	if syncErr := <-synced; syncErr != nil {
+		return syncErr
+	}
 	if err != nil {
 		return fmt.Errorf("HAProxy does not take the configuration in %s, so the last good one stays: %w: %s", next, err, bytes.TrimSpace(output))
 	}
@@ -62,12 +73,27 @@ func (b *Balancer) stage(ctx context.Context, config *haproxy.Config) error {
 
 // stageFile writes a file aside, or links the one that is in place where it is the same:
 // each that is written has to reach the disk, and most are pages that never change.
-func (b *Balancer) stageFile(name, content string) error {
+func (b *Balancer) stageFile(name, content string) (written bool, err error) {
 	next, place := filepath.Join(b.StateDir, nextDir, name), filepath.Join(b.StateDir, name)
 	if have, err := os.ReadFile(place); err == nil && string(have) == content && os.Link(place, next) == nil {
-		return nil
+		return false, nil
 	}
-	return writeFile(next, []byte(content), lasting)
+	return true, writeFile(next, []byte(content), fleeting)
+}
+
+// syncFiles waits until files are on the disk, all at once.
+func syncFiles(dir string, names []string) error {
+	errs := make([]error, len(names))
+	var all sync.WaitGroup
+	for i, name := range names {
+		all.Go(func() {
+			if err := syncPath(filepath.Join(dir, name)); err != nil {
+				errs[i] = fmt.Errorf("cannot write %s: %w", name, err)
+			}
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 // install moves what was staged into place, haproxy.cfg last: its map files are there
@@ -79,10 +105,7 @@ func (b *Balancer) install(config *haproxy.Config) error {
 			return err
 		}
 	}
-	if err := os.RemoveAll(filepath.Join(b.StateDir, nextDir)); err != nil {
-		return err
-	}
-	return syncDir(b.StateDir)
+	return os.RemoveAll(filepath.Join(b.StateDir, nextDir))
 }
 
 // saved are contents of files, by path; nil is a file that was not there.
@@ -213,13 +236,14 @@ func (b *Balancer) writeShapes(known map[string]haproxy.Shape) error {
 	return writeFile(filepath.Join(b.StateDir, shapesFile), text, fleeting)
 }
 
-func syncDir(path string) error {
-	d, err := os.Open(path)
+// syncPath waits until a file, or what a folder says of its files, is on the disk.
+func syncPath(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = d.Close() }()
-	return d.Sync()
+	defer func() { _ = f.Close() }()
+	return f.Sync()
 }
 
 // reportBytes is how large a report may be: the folder belongs to HAProxy's user, and

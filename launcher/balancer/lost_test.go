@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"panteras/configs/haproxy"
+	"panteras/internal/lab"
 )
 
 // load sends requests until it is stopped: GET and POST, with and without keep-alive,
@@ -168,6 +169,46 @@ func TestReloadsLoseNothing(t *testing.T) {
 	}
 }
 
+// late tells that something that took so long until now had taken more than 5 s on a machine
+// that does nothing else. At most 2 s of them are for what needs a processor.
+func late(t *testing.T, took time.Duration) bool {
+	t.Helper()
+	slowdown := lab.Slowdown(t)
+	t.Logf("it took %v on a machine on which everything takes %.1f times as long", took, slowdown)
+	return took.Seconds() > 3+2*slowdown
+}
+
+// TestManyServices brings one more service into effect beside 2,000, with HAProxy's check
+// of the configuration and the reload.
+func TestManyServices(t *testing.T) {
+	t.Parallel()
+	web1 := serve(t, "web", "web", http.HandlerFunc(echo), "haproxy")
+	list := services(web1, 2000)
+	r := startedRig(t, list...)
+	tooLate := true
+	for i := 0; i < 3 && tooLate; i++ {
+		fresh := *web1
+		fresh.Service = fmt.Sprintf("fresh-%d", i)
+		list = append(list, &fresh)
+		began := time.Now()
+		if result := r.apply(list...); !result.Reloaded {
+			t.Fatal("a new service came without a reload")
+		}
+		tooLate = late(t, time.Since(began))
+		if code, _ := r.get(fresh.Service+".service.consul", "/"); code != http.StatusOK {
+			t.Errorf("the new service answers %d", code)
+		}
+	}
+	if tooLate {
+		t.Error("one more service beside 2,000 is never served within 5 s")
+	}
+	for _, i := range []int{0, 1000, 1999} {
+		if code, _ := r.get(fmt.Sprintf("service-%04d.service.consul", i), "/"); code != http.StatusOK {
+			t.Errorf("service %d answers %d", i, code)
+		}
+	}
+}
+
 // TestScale goes from 2 to 20 instances and back, twice, under load and with WebSockets
 // open, without a reload.
 func TestScale(t *testing.T) {
@@ -178,8 +219,13 @@ func TestScale(t *testing.T) {
 	}
 	r := startedRig(t, all[:2]...)
 	l := r.load("web.service.consul")
-	for range 2 {
+	tooLate := true
+	for i := 0; i < 2 || i < 5 && tooLate; i++ {
+		began := time.Now()
 		r.apply(all...)
+		r.apply(all[:2]...)
+		r.apply(all...)
+		tooLate = late(t, time.Since(began)) && tooLate
 		var tunnels []func(string) error
 		for range 20 {
 			tunnels = append(tunnels, r.tunnel("web.service.consul"))
@@ -193,6 +239,9 @@ func TestScale(t *testing.T) {
 	}
 	r.apply(all...)
 	l.end(t)
+	if tooLate {
+		t.Error("from 2 to 20 instances, to 2, and to 20 never takes less than 5 s")
+	}
 	if n := r.reloads.Load(); n != 0 {
 		t.Errorf("%d reloads", n)
 	}

@@ -58,13 +58,8 @@ func (r *reconciler) do(command string, expected ...string) error {
 func (r *reconciler) serve(backend string, s haproxy.Server) error {
 	name := backend + "/" + s.Name
 	have := r.have[backend][s.Name]
-	if have == nil {
-		for _, command := range []string{"add server " + name + " " + s.Arguments(), "enable health " + name, "set server " + name + " state ready"} {
-			if err := r.do(command, "New server registered"); err != nil {
-				return err
-			}
-		}
-		return nil
+	if have == nil { // all at once: a HAProxy that is busy takes its time for each connection
+		return r.do("add server "+name+" "+s.Arguments()+"; enable health "+name+"; set server "+name+" state ready", "New server registered.")
 	}
 	if have.weight != s.Weight {
 		if err := r.do(fmt.Sprintf("set server %s weight %d", name, s.Weight)); err != nil {
@@ -85,12 +80,12 @@ func (r *reconciler) serve(backend string, s haproxy.Server) error {
 // remove takes a server out. HAProxy keeps one that still has connections; it is then
 // left in maintenance, and goes with a later snapshot or comes back.
 func (r *reconciler) remove(server string, have *live) error {
+	command := "del server " + server
 	if have.ready {
-		if err := r.do("set server " + server + " state maint"); err != nil {
-			return err
-		}
+		r.changes++
+		command = "set server " + server + " state maint; " + command
 	}
-	answer, err := r.rt.ask("del server " + server)
+	answer, err := r.rt.ask(command)
 	switch {
 	case err != nil:
 		return err
@@ -100,7 +95,7 @@ func (r *reconciler) remove(server string, have *live) error {
 	case strings.Contains(answer, "connection"):
 		return nil
 	}
-	return fmt.Errorf("del server %s: HAProxy says %q", server, answer)
+	return fmt.Errorf("%s: HAProxy says %q", command, answer)
 }
 
 // route makes a map of the running HAProxy hold what it should.

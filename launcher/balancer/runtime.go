@@ -28,22 +28,26 @@ func (path cli) askWithin(timeout time.Duration, command string) (string, error)
 	if _, err := io.WriteString(conn, command+"\n"); err != nil {
 		return "", err
 	}
+	// Or the master waits for the next command, where a worker ends the connection.
+	if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+		return "", err
+	}
 	answer, err := io.ReadAll(conn)
 	return strings.TrimSpace(string(answer)), err
 }
 
-// do sends a command that has nothing to say when it succeeds, except for expected.
+// do sends a command, or several with semicolons between them, which have nothing to say
+// when they succeed, except for expected.
 func (path cli) do(command string, expected ...string) error {
 	answer, err := path.ask(command)
 	if err != nil {
 		return fmt.Errorf("%s: %w", command, err)
 	}
+	unexpected := answer
 	for _, good := range expected {
-		if strings.Contains(answer, good) {
-			return nil
-		}
+		unexpected = strings.Replace(unexpected, good, "", 1)
 	}
-	if answer != "" {
+	if strings.TrimSpace(unexpected) != "" {
 		return fmt.Errorf("%s: HAProxy says %q", command, answer)
 	}
 	return nil
