@@ -204,13 +204,6 @@ func (n *node) consul(t testing.TB, args ...string) string {
 	return n.at.run(t, filepath.Join(n.bin, "consul"), args...)
 }
 
-// panteras runs a command there that must succeed.
-func (n *node) panteras(t testing.TB, args ...string) (output string) {
-	t.Helper()
-	n.at.do(t, func() { output = n.must(t, append(args, "--restricted", n.path("restricted"))...) })
-	return output
-}
-
 // holder is the slave that alone has the floating address; nil while there is none.
 func (o *operated) holder(t testing.TB) (found *node) {
 	t.Helper()
