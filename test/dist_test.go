@@ -150,7 +150,7 @@ func released(t *testing.T, h *typedHost) {
 		wantText(t, "SHA256SUMS", sums, name+".tar.gz\n", name+".cdx.json\n", filepath.Base(deb)+"\n")
 		wantText(t, "the tar file", h.run(t, "tar", "-tzf", filepath.Join(dist, name+".tar.gz")), name+"/panteras\n", name+"/LICENSE\n", name+"/panteras.service\n")
 		wantText(t, "the package", h.run(t, "dpkg-deb", "--info", deb), "Architecture: "+arch+"\n", "Version: "+debianVersion+"\n", "Recommends: haproxy, nftables\n")
-		h.run(t, "sh", "-c", fmt.Sprintf("mkdir -p /run/%s && dpkg-deb -x %s /run/%[1]s/deb && tar -xzf %s -C /run/%[1]s && cmp /run/%[1]s/deb/usr/bin/panteras /run/%[1]s/%s/panteras", arch, deb, filepath.Join(dist, name+".tar.gz"), name))
+		h.run(t, "sh", "-c", fmt.Sprintf("mkdir -p /run/%[1]s && dpkg-deb -x %[2]s /run/%[1]s/deb && tar -xzf %[3]s -C /run/%[1]s && cmp /run/%[1]s/deb/usr/bin/panteras /run/%[1]s/%[4]s/panteras", arch, deb, filepath.Join(dist, name+".tar.gz"), name))
 		h.do(t, func() {
 			if got := machineOf(t, "/run/"+arch+"/deb/usr/bin/panteras"); got != machine {
 				t.Errorf("the program of %s is for %s", arch, got)
