@@ -3,7 +3,9 @@ package test
 import (
 	"debug/elf"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -45,7 +47,7 @@ daemon-reload) ;;
 	eval "setsid $(sed -n 's/^ExecStart=//p' $unit) >/dev/null 2>&1 </dev/null &"
 	echo $! >/run/unit.pid ;;
 "disable --now panteras")
-	kill $(cat /run/unit.pid)
+	kill $(cat /run/unit.pid) || exit 1
 	while kill -0 $(cat /run/unit.pid) 2>/dev/null; do sleep 0.1; done ;;
 *) exit 1 ;;
 esac
@@ -79,6 +81,13 @@ esac
 		if err := os.MkdirAll("/run/systemd/system", 0o755); err != nil { // as if systemd ran
 			t.Fatal(err)
 		}
+		// apt gives the scripts of a package a PATH of its own.
+		if err := os.Remove("/usr/bin/systemctl"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join(h.bin, "systemctl"), "/usr/bin/systemctl"); err != nil {
+			t.Fatal(err)
+		}
 	})
 	return h
 }
@@ -90,6 +99,10 @@ func TestDist(t *testing.T) {
 	seenSources(t)
 	h := packageHost(t)
 	copyOfModule(t, h.host)
+	h.run(t, "rmdir", filepath.Join(lab.Root(t), "restricted")) // settings there come before those of /etc/panteras
+	for _, name := range []string{"consul", "consul-template"} {
+		h.run(t, "ln", "-s", filepath.Join(h.bin, name), "/usr/local/bin/"+name)
+	}
 	h.env = append(h.env, "MAKEFLAGS= -- VERSION="+packaged)
 	commands := readPage(t, readme).typedOn("package")[0].commands(t)
 	shell := h.console(t, true)
@@ -97,6 +110,7 @@ func TestDist(t *testing.T) {
 	shell.follow(commands[:1])
 	released(t, h)
 	shell.follow(commands[1:])
+	h.run(t, "ln", "-s", "/usr/bin/panteras", filepath.Join(h.bin, "panteras"))
 	h.ready(t, "consul", "dns")
 	wantText(t, "the version", h.run(t, "/usr/bin/panteras", "version"), packaged)
 	wantText(t, "the file of settings", h.run(t, "cat", "/etc/panteras/host"), "# Settings of this host", "HOSTNAME=node-1")
