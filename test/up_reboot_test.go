@@ -38,9 +38,7 @@ func TestUpRebootsWithoutConsul(t *testing.T) {
 	h.register(t, "web")
 	h.serves(t, "web")
 	h.resolves(t, "web.service.consul", h.ip)
-	h.do(t, func() {
-		h.must(t, "peer", "add", "alice-laptop", "--output", h.path("alice.conf"), "--restricted", h.path("restricted"))
-	})
+	h.adds(t, "alice-laptop")
 	peers := h.letsIn(t, 1)
 
 	// The machine is gone, with what it has in memory; so are the servers of Consul.
@@ -95,12 +93,7 @@ func TestUpRebootsWithoutConsul(t *testing.T) {
 	h.register(t, "late")
 	h.serves(t, "late")
 	h.serves(t, "web")
-	h.do(t, func() {
-		lab.Eventually(t, readyTime, "another peer", func() bool {
-			_, code := h.run(t, "peer", "add", "bob-laptop", "--output", h.path("bob.conf"), "--restricted", h.path("restricted"))
-			return code == 0
-		})
-	})
+	h.adds(t, "bob-laptop")
 	if now := h.letsIn(t, 2); !slices.Contains(now, peers[0]) {
 		t.Errorf("the gateway lets %q in, before %q", now, peers)
 	}
@@ -114,6 +107,17 @@ func TestUpRebootsWithoutConsul(t *testing.T) {
 			t.Errorf("%s stopped with exit code %d", h.ip, code)
 		}
 	}
+}
+
+// adds makes a peer, as soon as the gateway has made itself known in the store.
+func (h *lanHost) adds(t *testing.T, name string) {
+	t.Helper()
+	h.do(t, func() {
+		lab.Eventually(t, readyTime, "to add "+name, func() bool {
+			_, code := h.run(t, "peer", "add", name, "--output", h.path(name+".conf"), "--restricted", h.path("restricted"))
+			return code == 0
+		})
+	})
 }
 
 // register makes what serves at port 8081 of the host known as a service for HAProxy.

@@ -60,6 +60,7 @@ func listenControl(name string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer file.Close() // the listener has a descriptor of its own
 	return ipc.UAPIListen(name, file)
 }
 

@@ -15,7 +15,7 @@ type publisher struct{ wanted chan tunnel.GatewayInfo }
 func newPublisher() *publisher { return &publisher{make(chan tunnel.GatewayInfo, 1)} }
 
 // publishRetry is how long after a failure the store is asked again.
-const publishRetry = 5 * time.Second
+const publishRetry = time.Second
 
 // lostFor is how long the store may not say of a gateway what it should before it is told again.
 const lostFor = 5 * time.Second
