@@ -50,6 +50,19 @@ func bound(t *testing.T, addr string) (fd int, port uint16) {
 	return 0, 0
 }
 
+// shut closes a socket of bound, and leaves another file in its place: what is closed once more at the end of the test must not be another test's by then.
+func shut(t *testing.T, fd int) {
+	t.Helper()
+	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(null)
+	if err := unix.Dup3(null, fd, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // dial connects a client to one address of the server: it hears nothing that comes from another one.
 func dial(t *testing.T, to netip.AddrPort) *net.UDPConn {
 	t.Helper()
@@ -165,7 +178,7 @@ func TestConnect(t *testing.T) {
 func TestAClosedPortIsReported(t *testing.T) {
 	t.Parallel()
 	fd, port := bound(t, "127.0.0.1:0")
-	unix.Close(fd)
+	shut(t, fd)
 	c, err := Connect(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port), 1<<16)
 	if err != nil {
 		t.Fatal(err)
