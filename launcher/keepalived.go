@@ -140,8 +140,8 @@ func (b *builder) keepalivedDevice() string {
 	return b.facts.Host.DefaultInterface
 }
 
-// keepalivedPriority differs between hosts of one network, so that they agree at once
-// who goes first.
+// keepalivedPriority mostly differs between hosts of one network, so that they agree at once
+// who goes first; where it does not, VRRP goes by the address (RFC 5798 section 6.4.3).
 func (b *builder) keepalivedPriority() int {
 	if !b.IP.IsValid() {
 		return 100

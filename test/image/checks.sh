@@ -96,10 +96,10 @@ check_users() {
 		803 panteras dns
 		806 haproxy
 	END
-	# The launcher starts what has other users; HAProxy's master binds port 80, and
-	# consul-template writes its files and tells it.
+	# The launcher starts what has other users; HAProxy's master binds port 80, and what
+	# consul-template starts writes its files, has them checked and tells it.
 	name=$(awk '$1 == 0 && $3 != "Z" { name = $4; sub(/.*\//, "", name); print name, $5 }' <<<"$all" |
-		grep -vE '^(panteras up|panteras haproxy|haproxy -(W|sf)|consul-template |awk |tr |sh )' || true)
+		grep -vE '^(panteras up|panteras haproxy|haproxy -(W|sf|c)|consul-template |awk |tr |sh )' || true)
 	[[ -z $name ]] || die "as root there runs more than need be: $name"
 	[[ $(docker exec host sh -c 'grep -h CapEff $(grep -lx "Uid:.803.803.803.803" /proc/[0-9]*/status 2>/dev/null)' | sort -u) == *0000000000000400 ]] ||
 		die "the DNS server may do more than bind a port: $(docker exec host sh -c 'grep -h Cap /proc/[0-9]*/status' | sort -u)"
