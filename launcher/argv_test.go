@@ -63,6 +63,12 @@ func TestParams(t *testing.T) {
 	if got := argvOf(t, p, "consul"); !strings.Contains(got, "-retry-join=c1 -retry-join=c2 -retry-join=c3") || !strings.HasSuffix(got, "-retry-join=c9") {
 		t.Errorf("hosts of CONSUL_HOSTS and CONSUL_PARAMS: %s", got)
 	}
+	javas := planEnv(t, "MARATHON_JAVA_OPTS=-Xmx1g", "CHRONOS_JAVA_OPTS=-Xmx2g")
+	for name, want := range map[string]string{"marathon": "-Xmx1g", "chronos": "-Xmx2g"} {
+		if got := daemonOf(t, javas, name).Env["JAVA_OPTS"]; got != want {
+			t.Errorf("JAVA_OPTS of %s is %q, want %q", name, got, want)
+		}
+	}
 	// Probes follow the arguments.
 	if got := daemonOf(t, planEnv(t, "MARATHON_PARAMS=--http_port 9090"), "marathon").Probe.URL; got != "http://127.0.0.1:9090/v2/leader" {
 		t.Errorf("the probe asks %s", got)
