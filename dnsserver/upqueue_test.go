@@ -51,6 +51,33 @@ func TestQueriesOfATurnLeaveTogether(t *testing.T) {
 	r.idle()
 }
 
+// TestATurnsListIsInTheOrderOfSending has queries of several lengths, which change places before they leave: what fails halfway is told by the list.
+func TestATurnsListIsInTheOrderOfSending(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	names := []string{"a.example.", "longest.example.", "bb.example.", "longer.example.", "c.example."}
+	for _, name := range names {
+		r.client().ask(name, dns.TypeA, 0)
+	}
+	r.step()
+	list := r.w.states[upstreamAt(t, r, r.rec.addr)].queue.list
+	last := 1000
+	for i := range names {
+		q := r.rec.want()
+		if list[i].id != q.Id {
+			t.Errorf("the %d. that has left has the id %d, in the list %d", i+1, q.Id, list[i].id)
+		}
+		if n := q.Len(); n > last {
+			t.Errorf("the %d. is longer than the one before", i+1)
+		} else {
+			last = n
+		}
+		q.reply(0, "@ 60 IN A 192.0.2.1")
+	}
+	r.step()
+	r.idle()
+}
+
 // TestATurnWhoseServerIsGone has queries that leave together for a port where nobody listens.
 func TestATurnWhoseServerIsGone(t *testing.T) {
 	t.Parallel()
