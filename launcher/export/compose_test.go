@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"panteras/launcher/plantest"
+
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
 )
@@ -40,7 +42,7 @@ func mounts(s types.ServiceConfig) []string {
 }
 
 func TestCompose(t *testing.T) {
-	loaded, plan := load(t, "REGISTRY=registry.example.com:5000\nPANTERAS_IMAGE_TAG=v2\nPANTERAS_RESTART=unless-stopped\nHOST_DOCKER=true\nSTATE_DIR='/srv/state$X'\n",
+	loaded, plan := plantest.Of(t, "REGISTRY=registry.example.com:5000\nPANTERAS_IMAGE_TAG=v2\nPANTERAS_RESTART=unless-stopped\nHOST_DOCKER=true\nSTATE_DIR='/srv/state$X'\n",
 		"CLUSTER_NAME="+nasty, "CONSUL_HTTP_TOKEN=t0ken", "GOMAXPROCS=3")
 	text := Compose(loaded, plan, Facts{Folder: "/root/restricted $1", ResolvCopy: true, Docker: "/usr/bin/docker"})
 	s := parse(t, text, types.Mapping{"CONSUL_HTTP_TOKEN": "of-the-shell", "HOME": "/root", "X": "x"})
@@ -82,7 +84,7 @@ func TestCompose(t *testing.T) {
 }
 
 func TestComposeByDefault(t *testing.T) {
-	loaded, plan := load(t, "")
+	loaded, plan := plantest.Of(t, "")
 	s := parse(t, Compose(loaded, plan, Facts{}), nil)
 	if s.Image != "panteras:latest" || s.Restart != "always" || len(s.Environment) > 0 || !slices.Equal(s.Entrypoint, []string{"panteras", "up"}) {
 		t.Errorf("image %q, restart %q, environment %v, entrypoint %q", s.Image, s.Restart, s.Environment, s.Entrypoint)
@@ -96,7 +98,7 @@ func TestComposeByDefault(t *testing.T) {
 			t.Errorf("%s is not made", v.Source)
 		}
 	}
-	loaded, plan = load(t, "PANTERAS_DOCKER_IMAGE=mine:3\nHOST_DOCKER=true\n")
+	loaded, plan = plantest.Of(t, "PANTERAS_DOCKER_IMAGE=mine:3\nHOST_DOCKER=true\n")
 	s = parse(t, Compose(loaded, plan, Facts{}), nil)
 	if got := mounts(s); s.Image != "mine:3" || !slices.Contains(got, "bind /usr/local/bin/docker:/usr/local/bin/docker:ro") {
 		t.Errorf("image %q, volumes %q", s.Image, got)
@@ -105,7 +107,7 @@ func TestComposeByDefault(t *testing.T) {
 
 // Without the Mesos agent the container has only the rights that its daemons need.
 func TestComposeRights(t *testing.T) {
-	loaded, plan := load(t, "SLAVE=false\n")
+	loaded, plan := plantest.Of(t, "SLAVE=false\n")
 	s := parse(t, Compose(loaded, plan, Facts{}), nil)
 	if s.Privileged || slices.Contains(s.CapAdd, "NET_ADMIN") || len(s.Devices) > 0 || !slices.Contains(s.CapAdd, "NET_BIND_SERVICE") {
 		t.Errorf("a master: privileged %v, %q, %v", s.Privileged, s.CapAdd, s.Devices)
@@ -114,11 +116,11 @@ func TestComposeRights(t *testing.T) {
 	if slices.Contains(mounts(s), socket) {
 		t.Error("a master may open Docker's socket, which nothing there needs")
 	}
-	loaded, plan = load(t, "SLAVE=false\nSTART_REGISTRATOR=true\n")
+	loaded, plan = plantest.Of(t, "SLAVE=false\nSTART_REGISTRATOR=true\n")
 	if s := parse(t, Compose(loaded, plan, Facts{}), nil); s.Privileged || !slices.Contains(mounts(s), socket) {
 		t.Errorf("Registrator: privileged %v, %q", s.Privileged, mounts(s))
 	}
-	loaded, plan = load(t, "SLAVE=false\nTUNNEL_ENDPOINT=vpn.example.com\n")
+	loaded, plan = plantest.Of(t, "SLAVE=false\nTUNNEL_ENDPOINT=vpn.example.com\n")
 	s = parse(t, Compose(loaded, plan, Facts{}), nil)
 	if s.Privileged || !slices.Contains(s.CapAdd, "NET_ADMIN") || len(s.Devices) != 1 {
 		t.Errorf("a gateway: privileged %v, %q, %v", s.Privileged, s.CapAdd, s.Devices)

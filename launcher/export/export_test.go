@@ -1,39 +1,18 @@
 package export
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"panteras/configs"
-	"panteras/launcher"
+	"panteras/launcher/plantest"
 )
 
 // nasty means something to YAML, to Compose, to systemd, or to all of them.
 const nasty = `a "quoted" $HOME ${X:-y} %h 'b'\ ; # {c}: [d], -e`
 
-// load plans the host 10.0.0.5, with what its settings file holds.
-func load(t *testing.T, file string, environ ...string) (*configs.Loaded, *launcher.Plan) {
-	t.Helper()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "host"), []byte("IP=10.0.0.5\nHOSTNAME=node1\n"+file), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	loaded, err := configs.Load(configs.Sources{Dir: dir, DirGiven: true, Environ: environ})
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan := launcher.New(loaded, launcher.Facts{Self: "/usr/bin/panteras"})
-	if err := plan.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return loaded, plan
-}
-
 func TestGraceFitsThePlan(t *testing.T) {
-	_, plan := load(t, "")
+	_, plan := plantest.Of(t, "")
 	sum := time.Duration(0)
 	for _, d := range plan.Daemons {
 		if d.Run {
@@ -43,7 +22,7 @@ func TestGraceFitsThePlan(t *testing.T) {
 	if got := Grace(plan); got <= sum || got > sum+time.Minute {
 		t.Errorf("%v for daemons that take %v", got, sum)
 	}
-	_, small := load(t, "MASTER=false\nSLAVE=false\nSTART_CONSUL=false\n")
+	_, small := plantest.Of(t, "MASTER=false\nSLAVE=false\nSTART_CONSUL=false\n")
 	if Grace(small) >= Grace(plan) {
 		t.Error("fewer daemons take as long")
 	}
@@ -51,7 +30,7 @@ func TestGraceFitsThePlan(t *testing.T) {
 
 // No secret may be in a file that everybody can read, however it was given.
 func TestSecretsAreLeftOut(t *testing.T) {
-	loaded, plan := load(t, "", "CONSUL_HTTP_TOKEN=t0ken-of-consul", "CONSUL_PARAMS=-encrypt=k3y-of-gossip", "CLUSTER_NAME=seen")
+	loaded, plan := plantest.Of(t, "", "CONSUL_HTTP_TOKEN=t0ken-of-consul", "CONSUL_PARAMS=-encrypt=k3y-of-gossip", "CLUSTER_NAME=seen")
 	for name, text := range map[string]string{
 		"compose": Compose(loaded, plan, Facts{}),
 		"systemd": Systemd(loaded, plan, Facts{Self: "/usr/bin/panteras"}),
@@ -68,7 +47,7 @@ func TestSecretsAreLeftOut(t *testing.T) {
 }
 
 func TestEnvironmentIsWhatStandsInNoFile(t *testing.T) {
-	loaded, _ := load(t, "CLUSTER_NAME=of-file\nGOMAXPROCS=2\n", "SLAVE=false", "HOSTNAME=shell", "MASTER=true", "PANTERAS_RESTART=no")
+	loaded, _ := plantest.Of(t, "CLUSTER_NAME=of-file\nGOMAXPROCS=2\n", "SLAVE=false", "HOSTNAME=shell", "MASTER=true", "PANTERAS_RESTART=no")
 	list, secrets := environment(loaded)
 	var names []string
 	for _, v := range list {

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"panteras/launcher/plantest"
+
 	"panteras/internal/lab"
 )
 
@@ -79,7 +81,7 @@ func understood(t *testing.T, path string) []string {
 func TestSystemd(t *testing.T) {
 	t.Parallel()
 	self := filepath.Join(lab.Root(t), "bin", "panteras")
-	loaded, plan := load(t, "", "CLUSTER_NAME="+nasty, "SLAVE=false", "CONSUL_HTTP_TOKEN=t0ken", `MARATHON_PARAMS=--x='a\b' "--y=%i"`)
+	loaded, plan := plantest.Of(t, "", "CLUSTER_NAME="+nasty, "SLAVE=false", "CONSUL_HTTP_TOKEN=t0ken", `MARATHON_PARAMS=--x='a\b' "--y=%i"`)
 	path := unitFile(t, Systemd(loaded, plan, Facts{Self: self, Folder: `/root/my "$folder" 100%`}))
 	verify(t, path)
 	got := understood(t, path)
@@ -106,7 +108,7 @@ func TestSystemd(t *testing.T) {
 func TestSystemdOfASlave(t *testing.T) {
 	t.Parallel()
 	self := filepath.Join(lab.Root(t), "bin", "panteras")
-	loaded, plan := load(t, "")
+	loaded, plan := plantest.Of(t, "")
 	text := Systemd(loaded, plan, Facts{Self: self})
 	verify(t, unitFile(t, text))
 	for _, line := range []string{"ProtectSystem", "RestrictSUIDSGID", "ProtectKernelLogs", "--restricted", "Environment="} {
@@ -115,7 +117,7 @@ func TestSystemdOfASlave(t *testing.T) {
 		}
 	}
 	// A folder that would be read-only.
-	loaded, plan = load(t, "SLAVE=false\nSTATE_DIR=/usr/local/panteras\n")
+	loaded, plan = plantest.Of(t, "SLAVE=false\nSTATE_DIR=/usr/local/panteras\n")
 	if text := Systemd(loaded, plan, Facts{Self: self}); strings.Contains(text, "ProtectSystem") || !strings.Contains(text, "RestrictSUIDSGID=yes") {
 		t.Errorf("with a folder in /usr:\n%s", text)
 	}

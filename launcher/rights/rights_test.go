@@ -11,6 +11,7 @@ import (
 	"panteras/configs"
 	"panteras/internal/lab"
 	"panteras/launcher"
+	"panteras/launcher/plantest"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -18,18 +19,7 @@ import (
 // planOf plans a host by an environment.
 func planOf(t *testing.T, environ ...string) (*configs.Settings, []launcher.Daemon) {
 	t.Helper()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "host"), []byte("IP=10.0.0.5\nHOSTNAME=node1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	loaded, err := configs.Load(configs.Sources{Dir: dir, DirGiven: true, Environ: environ})
-	if err != nil {
-		t.Fatal(err)
-	}
-	plan := launcher.New(loaded, launcher.Facts{Self: "/usr/bin/panteras"})
-	if err := plan.Err(); err != nil {
-		t.Fatal(err)
-	}
+	loaded, plan := plantest.Of(t, "", environ...)
 	return &loaded.Settings, plan.Daemons
 }
 
