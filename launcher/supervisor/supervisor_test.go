@@ -447,3 +447,34 @@ func TestAPidThatIsGoneIsNotShown(t *testing.T) {
 		r.want("consul", launcher.StateStopped)
 	})
 }
+
+// A daemon is not ready without its process, however long the rest of it takes to go; the
+// next one waits for that.
+func TestADaemonWithoutItsProcessIsNotReady(t *testing.T) {
+	bubble(t, daemons(consul), nil, func(r *rig) {
+		r.pass(time.Second)
+		r.want("consul", launcher.StateReady)
+		p := r.process("consul")
+		p.lingers = true
+		p.exited <- proc.Exit{Code: 1}
+		r.settled()
+		if s := r.want("consul", launcher.StateBackoff); s.Pid != 0 || s.Ready || s.LastExit != "exit code 1" {
+			t.Errorf("status %+v", s)
+		}
+		r.pass(2 * time.Second)
+		if s := r.want("consul", launcher.StateWaiting); s.Pid != 0 {
+			t.Errorf("status %+v", s)
+		}
+		p.goes()
+		r.settled()
+		r.pass(time.Second)
+		if s := r.want("consul", launcher.StateReady); s.Pid == 0 || s.Restarts != 1 {
+			t.Errorf("status %+v", s)
+		}
+		for _, s := range r.statuses {
+			if d := s.Daemons[0]; d.Ready && d.Pid == 0 {
+				t.Errorf("told of %+v", d)
+			}
+		}
+	})
+}
