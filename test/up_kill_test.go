@@ -152,6 +152,14 @@ func TestUpKilledWithItsGuard(t *testing.T) {
 		}
 	}
 	killed := time.Now()
+	t.Cleanup(func() { // who does not see it must not outlive the test
+		for _, p := range inNetwork(network) {
+			pid, _, _ := strings.Cut(p, " ")
+			if n, err := strconv.Atoi(pid); err == nil {
+				_ = syscall.Kill(n, syscall.SIGKILL)
+			}
+		}
+	})
 	lab.Eventually(t, aSecond, "that all processes are gone", func() bool { return len(inNetwork(network)) == 0 })
 	t.Logf("nothing was left after %v", time.Since(killed))
 	h.Wait(t, patience)
