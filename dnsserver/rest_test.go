@@ -3,6 +3,8 @@ package dnsserver
 import (
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 func TestRestFor(t *testing.T) {
@@ -40,21 +42,25 @@ func TestALoopRestsForASlowServerOfThisHost(t *testing.T) {
 		{"slow and elsewhere", true, 16 * time.Millisecond, false},
 	} {
 		r := newRig(t, nil)
-		const n = restWaiting + 1
+		const n = restWaiting + 2
 		clients, asked := asks(r, n)
 		r.step()
-		if c.remote {
-			for u := range r.w.states {
-				u.Local = false
-			}
-		}
+		r.local(!c.remote)
 		r.w.now += int64(c.took)
 		r.rec.want().reply(0, "@ 60 IN A 192.0.2.1")
 		r.step()
 		if got := r.w.restTime() > 0; got != c.want {
 			t.Errorf("%s: rested: %v, want %v", c.what, got, c.want)
 		}
-		for range n - 1 {
+		r.local(true)
+		late := r.client()
+		question := late.ask("another.example.", dns.TypeA, 0)
+		r.step()
+		if d := r.w.restTime(); d != 0 {
+			t.Errorf("%s: would rest %v after a turn without an answer", c.what, d)
+		}
+		clients, asked = append(clients, late), append(asked, question)
+		for range n {
 			r.rec.want().reply(0, "@ 60 IN A 192.0.2.1")
 		}
 		r.step()
@@ -67,5 +73,12 @@ func TestALoopRestsForASlowServerOfThisHost(t *testing.T) {
 				t.Errorf("%s: %d are still waited for", c.what, st.waiting)
 			}
 		}
+	}
+}
+
+// local makes the upstreams ones of this host, or of another.
+func (r *rig) local(yes bool) {
+	for u := range r.w.states {
+		u.Local = yes
 	}
 }
