@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -73,13 +74,17 @@ func TestTunnelLetsThroughWhatIsAllowed(t *testing.T) {
 		"[fd99::77]:80":       "another peer's address",
 		"10.99.0.1:9154":      "the gateway's metrics",
 	} {
-		began := time.Now()
-		c, err := l.client.dial(t, "tcp", address, net.Dialer{Timeout: 10 * time.Second})
-		if err == nil {
-			t.Errorf("%s (%s) can be reached: %v", what, address, c.RemoteAddr())
-		}
+		err := l.client.refusal(t, "tcp", address)
 		if !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("%s (%s) is not refused at once, but after %v: %v", what, address, time.Since(began), err)
+			t.Errorf("%s (%s) is not refused at once: %v", what, address, err)
+		}
+	}
+	for address, what := range map[string]string{
+		tunnelGateway + ":5353": "a port of the gateway",
+		"10.99.77.77:80":        "another peer's address",
+	} {
+		if err := l.client.refusal(t, "udp", address); !errors.Is(err, syscall.EHOSTUNREACH) { // for: communication administratively prohibited, see icmp(7)
+			t.Errorf("UDP to %s (%s) is not refused at once: %v", what, address, err)
 		}
 	}
 	// Who is allowed one port has that one.
@@ -99,6 +104,53 @@ func TestTunnelLetsThroughWhatIsAllowed(t *testing.T) {
 	if l.client.pings(t, serviceAddr) {
 		t.Error("a port is no ping")
 	}
+	if err := l.client.refusal(t, "udp", serviceAddr+":81"); !errors.Is(err, syscall.EHOSTUNREACH) {
+		t.Errorf("UDP to a port that is open for TCP is not refused at once: %v", err)
+	}
+	// Who asks too often is not answered any more, and what is allowed goes on.
+	const burst, each = 40, 20 // of rejects, and then so many a second
+	began, refused, silent := time.Now(), 0, 0
+	for range 3 * burst {
+		switch _, err := l.client.dial(t, "tcp", serviceAddr+":80", net.Dialer{Timeout: 20 * time.Millisecond}); {
+		case errors.Is(err, syscall.ECONNREFUSED):
+			refused++
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			silent++
+		default:
+			t.Fatalf("neither refused nor dropped: %v", err)
+		}
+	}
+	if most := burst + int(time.Since(began).Seconds()*each) + 1; refused > most || refused == 0 || silent == 0 {
+		t.Errorf("%d were refused (at most %d may be), and %d dropped in silence", refused, most, silent)
+	}
+	if got := l.metric(`panteras_tunnel_refused_packets_total{reason="silenced"}`); got < float64(silent)/2 {
+		t.Errorf("%v counted as dropped in silence, which %d were", got, silent)
+	}
+	if !l.client.reaches(t, serviceAddr+":81") {
+		t.Error("port 81 is not reached")
+	}
+}
+
+// refusal is what a host is told that sends something to an address where it may not, at
+// once: the best of a few tries, as the machine may be busy.
+func (h *host) refusal(t testing.TB, network, address string) (err error) {
+	t.Helper()
+	const soon = 500 * time.Millisecond
+	var took time.Duration
+	for range 3 {
+		began := time.Now()
+		var c net.Conn
+		if c, err = h.dial(t, network, address, net.Dialer{Timeout: 5 * time.Second}); err == nil {
+			_ = c.SetDeadline(began.Add(5 * time.Second))
+			if _, err = c.Write([]byte("hello")); err == nil {
+				_, err = c.Read(make([]byte, 5))
+			}
+		}
+		if took = time.Since(began); took < soon {
+			return err
+		}
+	}
+	return fmt.Errorf("only after %v: %w", took, err)
 }
 
 // The ports of the gateway that are open, as HAProxy's are, are so for those who may reach

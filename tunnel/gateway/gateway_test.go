@@ -426,6 +426,16 @@ func TestReloadTakesWhatCanChange(t *testing.T) {
 	if err := r.gateway.Reload(&moved); err == nil || !strings.Contains(err.Error(), "TUNNEL_INTERFACE") {
 		t.Error(err)
 	}
+	floats := next
+	floats.KeepalivedVIP = netip.MustParseAddr("192.0.2.1")
+	if err := r.gateway.Reload(&floats); err != nil {
+		t.Errorf("an address that floats and is not the tunnel's: %v", err)
+	}
+	dialled := floats
+	dialled.TunnelEndpoint = "192.0.2.1:51820"
+	if err := r.gateway.Reload(&dialled); err == nil || !strings.Contains(err.Error(), "KEEPALIVED_VIP") {
+		t.Errorf("an endpoint that floats from now on: %v", err)
+	}
 	if err := r.end(); err != nil {
 		t.Fatal(err)
 	}
