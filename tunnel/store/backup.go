@@ -211,24 +211,13 @@ func (s *Store) begin(ctx context.Context, b *Backup) (marked bool, err error) {
 		if there.ULA == b.Cluster.ULA {
 			return there.Importing, nil
 		}
-		if err := s.holdsOnly(ctx, b.Peers); err != nil {
-			return false, fmt.Errorf("%w, and its IPv6 network %s is not that of the backup, %s; remove them first", err, there.ULA, b.Cluster.ULA)
+		peers, err := s.kv.list(ctx, peersPrefix)
+		if err != nil {
+			return false, err
+		}
+		if len(peers) > 0 {
+			return false, fmt.Errorf("the store has peers of its own already, and its IPv6 network %s is not that of the backup, %s; remove them first", there.ULA, b.Cluster.ULA)
 		}
 	}
 	return true, s.put(ctx, clusterKey, encode(tunnel.Cluster{ULA: b.Cluster.ULA, Importing: true}))
-}
-
-// holdsOnly is an error if the store has others than these peers.
-func (s *Store) holdsOnly(ctx context.Context, peers []tunnel.Peer) error {
-	there, err := s.kv.list(ctx, peersPrefix)
-	if err != nil {
-		return err
-	}
-	for i := range peers {
-		delete(there, peerKey(peers[i].Name))
-	}
-	if len(there) > 0 {
-		return errors.New("the store has peers of its own already")
-	}
-	return nil
 }
