@@ -179,7 +179,13 @@ func TestTunnelMendsWhatOthersBreak(t *testing.T) {
 		t.Fatal(err)
 	}
 	open := func() bool { return l.client.reaches(t, serviceAddr+":81") }
-	whole := func() string { return l.gateway.run(t, "nft", "-s", "list", "table", "inet", "panteras") }
+	whole := func() (rules string) {
+		for _, chain := range []string{"input", "forward", "from_peer", "to_peer"} {
+			out, _ := l.gateway.try(t, nil, "nft", "list", "chain", "inet", "panteras", chain)
+			rules += out
+		}
+		return rules
+	}
 	lab.Eventually(t, patience, "port 81 to be refused", func() bool { return !open() })
 	want := whole()
 	for _, damage := range []string{"flush table inet panteras", "flush chain inet panteras from_peer", "insert rule inet panteras forward accept"} {
