@@ -39,11 +39,15 @@ func (h *host) pings(t testing.TB, address string) bool {
 	return err == nil
 }
 
+// wideRoutes hold peers and a metadata service as well: that nobody reaches those is not for
+// lack of a route.
+const wideRoutes = "10.0.0.0/8,128.0.0.0/1,fd00::/8"
+
 // A peer reaches what it may and nothing else, and is told so at once.
 func TestTunnelLetsThroughWhatIsAllowed(t *testing.T) {
 	t.Parallel()
 	l := newTunnelLab(t)
-	l.start()
+	l.start("--tunnel-routes", wideRoutes)
 	for _, a := range []string{serviceAddr + ":80", serviceAddr + ":81", "[" + serviceAddr6 + "]:80"} {
 		l.service.echo(t, a)
 	}

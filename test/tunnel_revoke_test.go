@@ -18,7 +18,7 @@ import (
 // a part of it; the others notice nothing. Peers are apart, whatever their policy says.
 func TestTunnelRemovesInMidTransfer(t *testing.T) {
 	l := newTunnelLab(t)
-	l.start()
+	l.start("--tunnel-routes", wideRoutes)
 	other := bareHost(t)
 	connect(t, other, "eth0", "10.201.0.2/24", l.gateway, "wan2", "10.201.0.1/24")
 	other.route(t, "10.200.0.0/24", "10.201.0.1")
