@@ -89,7 +89,7 @@ func (b *Balancer) reload(ctx context.Context, shape string) error {
 	// A worker that is about to end may take a connection and never answer.
 	for timeout := reloadAsk; b.runningWithin(timeout) != shape; timeout = min(2*timeout, mostReloadAsk) {
 		if b.failures(timeout) > failures {
-			return errors.New("HAProxy did not start with the new configuration, although it passed the check, and goes on with the last good one; its log says why")
+			return &notTaken{errors.New("HAProxy did not start with the new configuration, although it passed the check, and goes on with the last good one; its log says why")}
 		}
 		select {
 		case <-ctx.Done():

@@ -169,6 +169,7 @@ func (h *Host) run(ctx context.Context, left *handOver, plan *launcher.Plan, rel
 	defer h.stopRegister()
 	register.Go(func() { h.registerLoop(registering) })
 	register.Go(func() { watchClock(registering, h.o.Log) })
+	register.Go(func() { h.balanceLoop(registering) })
 
 	ended := make(chan struct{})
 	go func() {
