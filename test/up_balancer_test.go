@@ -40,22 +40,24 @@ func fetch(host, path string) string {
 	return string(body[:n])
 }
 
-// askHAProxy sends a command to one of HAProxy's sockets, admin.sock or master.sock.
-func (h *upHost) askHAProxy(t *testing.T, socket, command string) string {
+// askHAProxy sends a command to one of HAProxy's sockets, admin.sock or master.sock. A
+// process that is about to end may take it and say nothing; then it is sent again.
+func (h *upHost) askHAProxy(t *testing.T, socket, command string) (answer string) {
 	t.Helper()
-	conn, err := net.Dial("unix", h.path("run", "haproxy", socket))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	fmt.Fprintln(conn, command)
-	_ = conn.(*net.UnixConn).CloseWrite()
-	answer, err := io.ReadAll(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(answer)
+	lab.Eventually(t, readyTime, "HAProxy to answer "+command, func() bool {
+		conn, err := net.Dial("unix", h.path("run", "haproxy", socket))
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(time.Second))
+		fmt.Fprintln(conn, command)
+		_ = conn.(*net.UnixConn).CloseWrite()
+		text, err := io.ReadAll(conn)
+		answer = string(text)
+		return err == nil && strings.TrimSpace(answer) != ""
+	})
+	return answer
 }
 
 // worker is the pid of the process of HAProxy that does the work: each reload makes

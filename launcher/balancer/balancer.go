@@ -272,5 +272,9 @@ func lock(path string, how int) (unlock func(), err error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
-	return func() { _ = f.Close() }, nil
+	return func() {
+		// A child that is just being started has it, too, and does not unlock by Close.
+		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+		_ = f.Close()
+	}, nil
 }
