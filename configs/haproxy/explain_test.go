@@ -35,7 +35,7 @@ func TestExplain(t *testing.T) {
 	)
 	s.Datacenters = []string{"dc1", "dc2"}
 	before := Render(snapshot(instance("Web", "a", 1001, "haproxy", "haproxy_route=/x")), testOptions(), nil).Report
-	nowhere := instance("far", "f", 1006, "haproxy")
+	nowhere := instance("Far", "f", 1006, "haproxy")
 	nowhere.Address = "a.host"
 	s.Instances = append(s.Instances, nowhere)
 	r := Render(s, testOptions(), &before).Report
@@ -52,7 +52,7 @@ func TestExplain(t *testing.T) {
 		{"this host", Question{Host: "NODE1", Path: "/"}, "it is a name of this host"},
 		{"by TCP", Question{Host: "db.service.consul", Service: "DB", Instances: []Known{{Tags: []string{"haproxy_tcp=7000"}, Passing: true}}}, "frontend tcp_db_7000, port 7000: tcp_db_7000 serves tcp:7000:|10.1.0.1:1003|no instance has the tag haproxy or webapp"},
 		{"a tag that is refused", Question{Host: "bad.service.consul", Service: "bad", Instances: passing}, `backend_bad serves|bad: tag "weight=257" is no weight`},
-		{"refused", Question{Host: "far.service.consul", Service: "far", Instances: passing}, `it is refused, for what is said below|far: instance "f" is not served: its address`},
+		{"refused", Question{Host: "far.service.consul", Service: "far", Instances: passing}, `it is refused, for what is said below|Far: instance "f" is not served: its address`},
 		{"unknown", Question{Host: "no.service.consul", Service: "no"}, "Consul knows no instance of it in this data centre"},
 		{"without the tag", Question{Host: "no.service.consul", Service: "no", Instances: []Known{{Tags: []string{"http"}, Passing: true}}}, "no instance has the tag haproxy or webapp"},
 		{"nothing passes", Question{Host: "no.service.consul", Service: "no", Instances: []Known{{Tags: []string{"webapp"}}, {Tags: []string{"http"}, Passing: true}}}, "none of the 1 instances with the tag haproxy or webapp passes its checks"},
