@@ -223,7 +223,7 @@ func TestUpBalances(t *testing.T) {
 	lab.Eventually(t, readyTime, "a finding in the status", func() bool {
 		return json.Unmarshal([]byte(h.must(t, "status", "--json")), &status) == nil && len(status.Balancer.Findings) == 1
 	})
-	if text := h.must(t, "status"); !strings.Contains(text, "load balancer: 1 services with 1 instances") || !strings.Contains(text, "web: ") {
+	if text := h.must(t, "status"); !strings.Contains(text, "load balancer: 1 services with 1 instances, applied ") || !strings.Contains(text, "web: ") {
 		t.Errorf("the status: %s", text)
 	}
 
