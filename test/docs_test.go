@@ -25,8 +25,6 @@ import (
 // up.
 var byHand = map[string]string{
 	"tests":    "they run the tests, or take longer than tests may",
-	"image":    "they need images, which a registry has that cannot be reached from here",
-	"hosts":    "they are typed on several hosts",
 	"marathon": "they need Marathon, which cannot be installed here",
 	"cluster":  "they need a Kubernetes or a Nomad",
 	"laptop":   "they are typed where the client is",
@@ -39,6 +37,7 @@ var kinds = map[string]func(*testing.T, *program, block){
 	"console on=laptop":      func(t *testing.T, _ *program, b block) { b.commands(t) },
 	"console on=resolved":    func(t *testing.T, _ *program, b block) { b.commands(t) },
 	"console on=package":     checkOnPackage,
+	"console on=docker":      func(t *testing.T, _ *program, b block) { b.commands(t) }, // see test/image
 	"console on=cluster":     checkOnCluster,
 	"sh settings":            checkSettings,
 	"sh settings on=cluster": checkOnCluster,

@@ -12,7 +12,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/../.."
 
 cache=${IMAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/panteras/image}
-ip=10.9.0.1
+ip=10.7.0.1 # as in the pages
 
 say() { echo "==> $(date +%T) $*"; }
 die() {
@@ -24,7 +24,7 @@ die() {
 # when it ends, however it ends, everything that it started is killed.
 if [[ ${1-} != inside ]]; then
 	PATH="$PATH:/usr/sbin:/sbin"
-	for program in dockerd docker debootstrap dig ip nsenter unshare go dpkg-deb; do
+	for program in dockerd docker debootstrap dig ip nsenter unshare go dpkg-deb wg-quick; do
 		command -v "$program" >/dev/null || { echo "skip: there is no $program here" && exit 77; }
 	done
 	[[ $EUID -eq 0 ]] || { echo "skip: Docker and namespaces need root" && exit 77; }
@@ -40,14 +40,14 @@ if [[ ${1-} != inside ]]; then
 	exit "$status"
 fi
 work=$2
-mkdir -p "$work/golang" "$work/host"
+mkdir -p "$work/golang" "$work/host" "$work/bin" "$work/module"
 export DOCKER_HOST=unix://$work/docker.sock DOCKER_CONFIG=$work/config
 export DOCKER_BUILDKIT=0 # Debian has no buildx
 
 # start_docker [COMMAND…] starts dockerd by a command, and waits until it answers.
 start_docker() {
 	"$@" dockerd --host "$DOCKER_HOST" --data-root "$cache/docker" --exec-root "$work/exec" --pidfile "$work/docker.pid" \
-		--bridge none --iptables=false --ip6tables=false --cgroup-parent "/$(basename "$work")" --exec-opt native.cgroupdriver=cgroupfs \
+		--iptables=false --ip6tables=false --cgroup-parent "/$(basename "$work")" --exec-opt native.cgroupdriver=cgroupfs \
 		>>"$work/dockerd.log" 2>&1 9>&- &
 	dockerd=$!
 	until docker version >/dev/null 2>&1; do
@@ -61,19 +61,23 @@ stop_docker() {
 	wait "$dockerd" || true
 }
 
-# build TAG DIR [OPTION…] builds the image, quietly unless it fails.
-build() {
-	local tag=$1 dir=$2 name value options=()
-	shift 2
+# build_options are what this machine needs to reach modules and packages.
+build_options() {
+	local name
 	for name in GOPROXY GOSUMDB; do
-		value=$(go env "$name")
-		options+=(--build-arg "$name=$value")
+		printf -- '--build-arg\n%s=%s\n' "$name" "$(go env "$name")"
 	done
 	for name in HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy; do
-		[[ -z ${!name-} ]] || options+=(--build-arg "$name")
+		[[ -z ${!name-} ]] || printf -- '--build-arg\n%s\n' "$name"
 	done
+}
+
+# build TAG DIR [OPTION…] builds an image, quietly unless it fails.
+build() {
+	local tag=$1 dir=$2
+	shift 2
 	say "docker build ${*} -t $tag"
-	docker build --network host "${options[@]}" "$@" --tag "$tag" "$dir" >"$work/build.log" 2>&1 || {
+	"$here/docker.sh" build "$@" --tag "$tag" "$dir" >"$work/build.log" 2>&1 || {
 		tail -n 40 "$work/build.log" >&2
 		return 1
 	}
@@ -104,6 +108,34 @@ in_network() { nsenter --net="/proc/$dockerd/ns/net" -- "$@"; }
 
 health_is() { [[ $(docker inspect --format '{{.State.Health.Status}}' "$1") == "$2" ]]; }
 
+# A folder with the module, and programs as on a machine of those who read the pages: git
+# knows the version, who types is root already, and Docker was started with daemon.json.
+cp -a Dockerfile .dockerignore compose.yaml go.mod go.sum cmd configs dnsserver internal launcher tunnel tools examples "$work/module"
+REAL_DOCKER=$(command -v docker)
+export REAL_DOCKER WORK=$work
+ln -s "$here/docker.sh" "$work/bin/docker"
+# shellcheck disable=SC2016
+printf '#!/bin/sh\n[ "$1" = describe ] && echo v9.9.9\n' >"$work/bin/git"
+printf '#!/bin/sh\nexec "$@"\n' >"$work/bin/sudo"
+printf '#!/bin/sh\n[ "$*" = "restart docker" ]\n' >"$work/bin/systemctl"
+chmod +x "$work"/bin/*
+go build -o "$work/bin/runargs" ./test/image/runargs
+CGO_ENABLED=0 go build -o "$work/bin/panteras" ./cmd/panteras
+build_options >"$work/build-options"
+cat >"$work/run-options" <<-'END'
+	--health-interval=1s
+	--env=HOSTNAME=node-1
+	--env=CONSUL_PARAMS=-hcl='performance{raft_multiplier=1}'
+	--env=ZOOKEEPER_JAVA_OPTS=-Xmx64m -XX:TieredStopAtLevel=1
+END
+echo --restart=always >"$work/run-without" # nothing comes back after the test
+if ! ((0x$(awk '$1 == "CapBnd:" { print $2 }' /proc/self/status) >> 24 & 1)); then
+	say "nobody may raise limits on this machine (CAP_SYS_RESOURCE), so containers go without"
+	printf '%s\n' --cap-add=SYS_RESOURCE --ulimit=nofile=65536 >>"$work/run-without"
+fi
+
+# shellcheck source=/dev/null
+. "$here/typed.sh"
 # shellcheck source=/dev/null
 . "$here/checks.sh"
 
@@ -114,19 +146,25 @@ docker ps --all --quiet | xargs --no-run-if-empty docker rm --force >/dev/null #
 for stage in consul consul-template panteras; do
 	build "panteras-stage:$stage" . --target "$stage" --build-arg VERSION=v9.9.9
 done
-build panteras:latest . --build-arg VERSION=v9.9.9
+type_block docs/image.md 1 "$work/module"
 check_packages
+for app in simple smooth; do
+	type_block "examples/$app-webapp/README.md" 1 "$work/module"
+done
 docker image prune --force >/dev/null
 stop_docker
 
-# Containers find a host's network here that has nothing to do with this machine's.
+# Containers find a host's network here that has nothing to do with this machine's; its
+# neighbour is 10.7.0.2.
+text_block docs/with-docker.md json 1 >"$work/daemon.json"
 # shellcheck disable=SC2016
 start_docker unshare --net -- sh -c '
 	ip link set lo up && ip link add net0 type veth peer name net1 && ip address add "$0/24" dev net0 &&
-	ip link set net0 up && ip link set net1 up && exec "$@"' "$ip"
-for check in image plan up names users orphans health stop again added; do
+	ip link set net0 up && ip link set net1 up && ip route add default via 10.7.0.2 dev net0 && exec "$@" --config-file "'"$work"'/daemon.json"' "$ip"
+for check in image plan up names users orphans containers health stop again gateway cluster added; do
 	say "check: $check"
 	"check_$check"
 done
+all_typed
 stop_docker
 say "all is well"
