@@ -45,8 +45,10 @@ export DOCKER_HOST=unix://$work/docker.sock DOCKER_CONFIG=$work/config
 export DOCKER_BUILDKIT=0 # Debian has no buildx
 
 # start_docker [COMMAND…] starts dockerd by a command, and waits until it answers.
+# Each has a folder of its own for what runs: the network of containers with the host's is
+# remembered there.
 start_docker() {
-	"$@" dockerd --host "$DOCKER_HOST" --data-root "$cache/docker" --exec-root "$work/exec" --pidfile "$work/docker.pid" \
+	"$@" dockerd --host "$DOCKER_HOST" --data-root "$cache/docker" --exec-root "$(mktemp -d "$work/exec.XXXXXX")" --pidfile "$work/docker.pid" \
 		--iptables=false --ip6tables=false --cgroup-parent "/$(basename "$work")" --exec-opt native.cgroupdriver=cgroupfs \
 		>>"$work/dockerd.log" 2>&1 9>&- &
 	dockerd=$!
