@@ -5,6 +5,8 @@
 #
 #     check.sh        needs root; ends with 77 where something is missing
 #
+# Nothing of this machine's network changes: the check looks, and fails otherwise.
+#
 # Data and base images are kept below IMAGE_CACHE ($XDG_CACHE_HOME/panteras/image), so
 # that the next time is quick; removing that folder only costs time.
 set -euo pipefail
@@ -20,11 +22,19 @@ die() {
 	exit 1
 }
 
+# machine prints what Docker might change of this machine's network.
+machine() {
+	ip -oneline link show type bridge | cut -d: -f2
+	sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding 2>/dev/null || true
+	nft --stateless list ruleset
+	cat /proc/net/ip_tables_names /proc/net/ip6_tables_names 2>/dev/null || true
+}
+
 # The first run of this script begins a second one that is process 1 of a namespace:
 # when it ends, however it ends, everything that it started is killed.
 if [[ ${1-} != inside ]]; then
 	PATH="$PATH:/usr/sbin:/sbin"
-	for program in dockerd docker debootstrap dig ip nsenter unshare go dpkg-deb wg-quick; do
+	for program in dockerd docker debootstrap dig ip nsenter nft unshare go dpkg-deb wg-quick; do
 		command -v "$program" >/dev/null || { echo "skip: there is no $program here" && exit 77; }
 	done
 	[[ $EUID -eq 0 ]] || { echo "skip: Docker and namespaces need root" && exit 77; }
@@ -33,10 +43,12 @@ if [[ ${1-} != inside ]]; then
 	flock --nonblock 9 || { say "waiting for another run to end" && flock 9; }
 	work=$(mktemp -d /tmp/panteras-image.XXXXXX)
 	trap 'rm -rf "$work"' EXIT
+	machine >"$work/machine"
 	status=0
 	unshare --mount --propagation private --pid --mount-proc --fork --kill-child "$0" inside "$work" || status=$?
 	# Cgroups outlive their processes.
 	find /sys/fs/cgroup -depth -type d -path "*/$(basename "$work")*" -exec rmdir {} + 2>/dev/null || true
+	machine | diff -u "$work/machine" - || die "this machine's network is another one now (- before, + after)"
 	exit "$status"
 fi
 work=$2
@@ -44,11 +56,12 @@ mkdir -p "$work/golang" "$work/host" "$work/bin" "$work/module"
 export DOCKER_HOST=unix://$work/docker.sock DOCKER_CONFIG=$work/config
 export DOCKER_BUILDKIT=0 # Debian has no buildx
 
-# start_docker [COMMAND…] starts dockerd by a command, and waits until it answers.
-# Each has a folder of its own for what runs: the network of containers with the host's is
-# remembered there.
+# start_docker COMMAND… starts dockerd, and waits until it answers. It has a folder of its
+# own for what runs, and knows no networks: one that was kept from another run, or from the
+# daemon before, would be that one's "host".
 start_docker() {
-	"$@" dockerd --host "$DOCKER_HOST" --data-root "$cache/docker" --exec-root "$(mktemp -d "$work/exec.XXXXXX")" --pidfile "$work/docker.pid" \
+	rm -rf "$cache/docker/network"
+	"$@" --host "$DOCKER_HOST" --data-root "$cache/docker" --exec-root "$(mktemp -d "$work/exec.XXXXXX")" --pidfile "$work/docker.pid" \
 		--iptables=false --ip6tables=false --cgroup-parent "/$(basename "$work")" --exec-opt native.cgroupdriver=cgroupfs \
 		>>"$work/dockerd.log" 2>&1 9>&- &
 	dockerd=$!
@@ -105,8 +118,22 @@ details() {
 	done
 }
 
+# A host's network for containers, which has nothing to do with this machine's; its
+# neighbour is 10.7.0.2.
+make_network() {
+	unshare --net -- sleep infinity 9>&- &
+	network=$!
+	eventually 10 "there is another network" is_apart "$network"
+	# shellcheck disable=SC2016
+	in_network sh -c 'ip link set lo up && ip link add net0 type veth peer name net1 && ip address add "$0/24" dev net0 &&
+		ip link set net0 up && ip link set net1 up && ip route add default via 10.7.0.2 dev net0' "$ip"
+}
+
 # in_network COMMAND… runs a program of this machine in the network of the containers.
-in_network() { nsenter --net="/proc/$dockerd/ns/net" -- "$@"; }
+in_network() { nsenter --net="/proc/$network/ns/net" -- "$@"; }
+
+# is_apart PID says whether a process is in another network than this machine's.
+is_apart() { [[ $(readlink "/proc/$1/ns/net") != "$(readlink /proc/self/ns/net)" ]]; }
 
 health_is() { [[ $(docker inspect --format '{{.State.Health.Status}}' "$1") == "$2" ]]; }
 
@@ -140,15 +167,18 @@ fi
 . "$here/typed.sh"
 # shellcheck source=/dev/null
 . "$here/checks.sh"
+# shellcheck source=/dev/null
+. "$here/cluster.sh"
 
-start_docker
+# What is built has this machine's network, for packages and modules; nothing else runs there.
+start_docker dockerd --bridge none --ip-forward=false
 docker ps --all --quiet | xargs --no-run-if-empty docker rm --force >/dev/null # of a run that was killed
 "$here/bases.sh" "$cache" "$work"
 # Stages have names, so that they are kept.
 for stage in consul consul-template panteras; do
 	build "panteras-stage:$stage" . --target "$stage" --build-arg VERSION=v9.9.9
 done
-type_block docs/image.md 1 "$work/module"
+build panteras:latest . --build-arg VERSION=v9.9.9
 check_packages
 for app in simple smooth; do
 	type_block "examples/$app-webapp/README.md" 1 "$work/module"
@@ -156,14 +186,10 @@ done
 docker image prune --force >/dev/null
 stop_docker
 
-# Containers find a host's network here that has nothing to do with this machine's; its
-# neighbour is 10.7.0.2.
+make_network
 text_block docs/with-docker.md json 1 >"$work/daemon.json"
-# shellcheck disable=SC2016
-start_docker unshare --net -- sh -c '
-	ip link set lo up && ip link add net0 type veth peer name net1 && ip address add "$0/24" dev net0 &&
-	ip link set net0 up && ip link set net1 up && ip route add default via 10.7.0.2 dev net0 && exec "$@" --config-file "'"$work"'/daemon.json"' "$ip"
-for check in image plan up names users orphans containers health stop again gateway cluster added; do
+start_docker nsenter --net="/proc/$network/ns/net" -- dockerd --config-file "$work/daemon.json"
+for check in network image plan up names users orphans containers health stop again gateway cluster added; do
 	say "check: $check"
 	"check_$check"
 done

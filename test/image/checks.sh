@@ -5,7 +5,19 @@
 # config FORMAT prints something of the image's configuration.
 config() { docker image inspect --format "{{json .Config.$1}}" panteras:latest; }
 
+# check_network comes before anything else: a container that has the host's network has not
+# this machine's.
+check_network() {
+	local theirs
+	theirs=$(docker run --rm --network host debian:bookworm-slim readlink /proc/self/ns/net)
+	[[ $theirs == "$(in_network readlink /proc/self/ns/net)" && $theirs != "$(readlink /proc/self/ns/net)" ]] ||
+		die "a container with the host's network is in $theirs, want $(in_network readlink /proc/self/ns/net); this machine's is $(readlink /proc/self/ns/net)"
+}
+
 check_image() {
+	# All of it is there already: nothing has to be fetched.
+	at=(in_network)
+	type_block docs/image.md 1 "$work/module"
 	[[ $(config Entrypoint)$(config Cmd) == '["panteras"]["up"]' ]] || die "the image starts $(config Entrypoint) $(config Cmd)"
 	[[ $(config Healthcheck.Test) == '["CMD","panteras","status","--check"]' ]] || die "the health check is $(config Healthcheck)"
 	[[ $(config StopSignal) == '"SIGTERM"' ]] || die "the signal to stop is $(config StopSignal)"
@@ -33,7 +45,6 @@ check_plan() {
 }
 
 check_up() {
-	at=(in_network)
 	type_block docs/image.md 3 "$work/module"
 	type_block docs/image.md 4 "$work/module"
 	eventually 240 "the container is healthy" health_is panteras healthy
@@ -198,7 +209,7 @@ check_gateway() {
 	# shellcheck disable=SC2016
 	unshare --net --mount -- sh -c 'mount -t tmpfs tmpfs /run && exec sleep 600' &
 	client=$!
-	eventually 10 "the laptop has a network" is_apart
+	eventually 10 "the laptop has a network" is_apart "$client"
 	in_network ip link set net1 netns "$client"
 	docker exec panteras panteras peer add laptop --os mobile --output "/run/panteras/$file" >/dev/null 2>&1
 	(umask 077 && docker exec panteras cat "/run/panteras/$file" >"$work/$file")
@@ -216,15 +227,5 @@ check_gateway() {
 }
 
 has_vip() { [[ $(in_network ip -o address show dev net0) == *" 10.7.0.100/"* ]]; }
-is_apart() { [[ $(readlink "/proc/$client/ns/net") != $(readlink /proc/self/ns/net) ]]; }
 on_laptop() { nsenter --net="/proc/$client/ns/net" --mount="/proc/$client/ns/mnt" -- "$@"; }
 through_tunnel() { [[ $(on_laptop dig +short +time=2 +tries=1 @10.99.0.1 consul.service.consul) == "$ip" ]]; }
-
-# check_cluster starts one host of the example, which waits for the others.
-check_cluster() {
-	docker tag panteras registry.example.com/panteras
-	in_network ip address add 10.0.0.1/24 dev net0
-	rm -rf "$work/host"
-	type_block examples/compose/README.md 1 "$work/module/examples/compose"
-	docker rm --force panteras >/dev/null
-}

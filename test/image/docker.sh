@@ -4,11 +4,15 @@
 # is the real one's.
 #
 # Environment: REAL_DOCKER; WORK, the folder of this run, with build-options, one a line,
-# run-options likewise, and host/, which stands for / of the host.
+# run-options likewise, and host/, which stands for / of the host. NODE is one of several
+# hosts: its network is that of the container net-NODE, and its / is host-NODE.
 set -euo pipefail
 
 mapfile -t build_options <"$WORK/build-options"
 mapfile -t run_options <"$WORK/run-options"
+
+name=panteras network=host
+[[ -z ${NODE-} ]] || name=panteras-$NODE network=container:net-$NODE
 
 # compose up -d [--build] [SERVICE] | exec SERVICE COMMAND…
 compose() {
@@ -27,12 +31,13 @@ compose() {
 			mapfile -t arguments < <("$WORK/bin/runargs" -build ${service:+-service "$service"} compose.yaml)
 			"$0" build "${arguments[@]}"
 		fi
-		"$REAL_DOCKER" rm --force panteras >/dev/null 2>&1 || true # Compose replaces it
-		mapfile -t arguments < <("$WORK/bin/runargs" -root "$WORK/host" ${service:+-service "$service"} compose.yaml | grep -vxFf "$WORK/run-without")
+		"$REAL_DOCKER" rm --force "$name" >/dev/null 2>&1 || true # Compose replaces it
+		mapfile -t arguments < <("$WORK/bin/runargs" -root "$WORK/host${NODE:+-$NODE}" ${service:+-service "$service"} compose.yaml | grep -vxFf "$WORK/run-without" |
+			sed -e "s/^--name=panteras$/--name=$name/; s/^--network=host$/--network=$network/")
 		"$REAL_DOCKER" run --detach "${run_options[@]}" "${arguments[@]}"
 		;;
 	exec)
-		"$REAL_DOCKER" exec panteras "${@:3}" # of the only service's container
+		"$REAL_DOCKER" exec "$name" "${@:3}" # of the only service's container
 		;;
 	*)
 		echo "docker.sh: compose $1 is not known here" >&2

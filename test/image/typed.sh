@@ -12,7 +12,8 @@ text_block() {
 		skip && /^```$/ { skip = 0 }' "$1"
 }
 
-# type_block PAGE N FOLDER types the Nth block of a page in a folder.
+# type_block PAGE N FOLDER types the Nth block of a page in a folder. $instead, if any, are
+# commands of sed that change it.
 type_block() {
 	local page=$1 n=$2 folder=$3 line command='' want=''
 	say "typing block $n of $page"
@@ -24,7 +25,7 @@ type_block() {
 		else
 			want+=$line$'\n'
 		fi
-	done 3< <(text_block "$page" 'console on=docker' "$n")
+	done 3< <(text_block "$page" 'console on=docker' "$n" | sed -E "${instead-}")
 	[[ -n $command ]] || die "$page has no block $n that is typed with Docker"
 	enter
 }
