@@ -27,7 +27,6 @@ var byHand = map[string]string{
 	"tests":    "they run the tests, or take longer than tests may",
 	"marathon": "they need Marathon, which cannot be installed here",
 	"cluster":  "they need a Kubernetes or a Nomad",
-	"laptop":   "they are typed where the client is",
 }
 
 // kinds are the kinds of blocks, by what stands behind the fence, and what is checked of
