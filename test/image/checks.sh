@@ -204,6 +204,9 @@ check_gateway() {
 	type_block docs/export.md 1 "$folder"
 	eventually 240 "the gateway is healthy" health_is panteras healthy
 	are_ready consul haproxy keepalived dns tunnel
+	# shellcheck disable=SC2016
+	[[ $(docker exec panteras sh -c 'for p in /proc/[0-9]*; do tr "\0" " " <"$p/cmdline" | grep -q "^[^ ]*panteras gateway" && grep CapEff "$p/status"; done' 2>/dev/null) == *0000000000001400 ]] ||
+		die "the gateway may do more than change the network and bind a port: $(processes)"
 	eventually 60 "the host has the floating address" has_vip
 	# A laptop at the other end of the wire, with an /etc and a /run of its own.
 	# shellcheck disable=SC2016
