@@ -150,7 +150,7 @@ printf '#!/bin/sh\n[ "$*" = "restart docker" ]\n' >"$work/bin/systemctl"
 chmod +x "$work"/bin/*
 go build -o "$work/bin/runargs" ./test/image/runargs
 CGO_ENABLED=0 go build -o "$work/bin/panteras" ./cmd/panteras
-build_options >"$work/build-options"
+{ printf '%s\n' --build-arg VERSION=v9.9.9 && build_options; } >"$work/build-options" # what comes later counts more
 cat >"$work/run-options" <<-'END'
 	--health-interval=1s
 	--env=HOSTNAME=node-1
@@ -176,9 +176,9 @@ docker ps --all --quiet | xargs --no-run-if-empty docker rm --force >/dev/null #
 "$here/bases.sh" "$cache" "$work"
 # Stages have names, so that they are kept.
 for stage in consul consul-template panteras; do
-	build "panteras-stage:$stage" . --target "$stage" --build-arg VERSION=v9.9.9
+	build "panteras-stage:$stage" . --target "$stage"
 done
-build panteras:latest . --build-arg VERSION=v9.9.9
+build panteras:latest .
 check_packages
 for app in simple smooth; do
 	type_block "examples/$app-webapp/README.md" 1 "$work/module"

@@ -12,6 +12,7 @@ check_network() {
 	theirs=$(docker run --rm --network host debian:bookworm-slim readlink /proc/self/ns/net)
 	[[ $theirs == "$(in_network readlink /proc/self/ns/net)" && $theirs != "$(readlink /proc/self/ns/net)" ]] ||
 		die "a container with the host's network is in $theirs, want $(in_network readlink /proc/self/ns/net); this machine's is $(readlink /proc/self/ns/net)"
+	: >"$work/apart"
 }
 
 check_image() {

@@ -46,6 +46,11 @@ compose() {
 	esac
 }
 
+# Before it is known that a container cannot get into this machine's network, none starts.
+if [[ $1 != build && ! -e $WORK/apart ]]; then
+	echo "docker.sh: docker $1 is refused while the host's network is this machine's" >&2
+	exit 1
+fi
 case $1 in
 build) exec "$REAL_DOCKER" build --network host "${build_options[@]}" "${@:2}" ;;
 compose) compose "${@:2}" ;;

@@ -6,10 +6,9 @@ at=() # what comes before a command, such as in_network
 # text_block PAGE KIND N prints the Nth block of a kind in a page.
 text_block() {
 	awk -v kind="\`\`\`$2" -v want="$3" '
-		open && /^```$/ { open = 0 }
-		open && seen == want { print }
-		!open && /^```/ && !skip { if ($0 == kind) { open = 1; seen++ } else { skip = 1; next } }
-		skip && /^```$/ { skip = 0 }' "$1"
+		inside && /^```$/ { inside = 0; next }
+		inside { if (inside == "it" && seen == want) print; next }
+		/^```/ { inside = "other"; if ($0 == kind) { inside = "it"; seen++ } }' "$1"
 }
 
 # type_block PAGE N FOLDER types the Nth block of a page in a folder. $instead, if any, are
