@@ -172,6 +172,21 @@ func TestUpBalances(t *testing.T) {
 		t.Errorf("the status: %s", text)
 	}
 
+	// An instance of a host that has lost power, of which Consul does not know yet: nothing
+	// comes back from there, and whoever would have got it gets the other one.
+	body := jsonOf(t, map[string]any{"ID": "web-lost", "Name": "web", "Address": "10.7.0.2", "Port": 31001, "Tags": []string{"haproxy"}})
+	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/register", body)
+	lab.Eventually(t, readyTime, "HAProxy has the instance that is lost", func() bool {
+		return json.Unmarshal([]byte(h.must(t, "status", "--json")), &status) == nil && len(status.Balancer.Backends) == 1 && len(status.Balancer.Backends[0].Servers) == 2
+	})
+	for range 4 {
+		began := time.Now()
+		if got := fetch("web.service.consul", "/"); got != "one" || time.Since(began) > patience/2 {
+			t.Errorf("beside an instance that is lost, HAProxy answers %q after %v", got, time.Since(began))
+		}
+	}
+	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/web-lost", "")
+
 	// consul-template is killed: what changes meanwhile is served when it is back.
 	template := h.status()["consul-template"].Pid
 	h.kill(t, template)
