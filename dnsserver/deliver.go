@@ -16,7 +16,13 @@ const (
 	fullRoom          = 6 + len(fullText) // what the extended error takes
 )
 
-// How many addresses Consul gives a client without EDNS: not asked yet, and unless it was told otherwise (udp_answer_limit).
+// given is how Consul answers a client without EDNS.
+type given struct {
+	limit int  // how many addresses at once; 0: the answer had none
+	all   bool // there were no more
+}
+
+// Limits: not asked yet, and unless Consul was told otherwise (udp_answer_limit).
 const (
 	unknownLimit = -1
 	usualLimit   = 3
@@ -82,16 +88,17 @@ func (w *worker) deliver(fi int32, m []byte) {
 	}
 	if f.pilotFor != none {
 		if g := w.flights.at(f.pilotFor); g.gen == f.pilotGen && g.dealt && set.N > 0 {
-			g.limit = set.N
+			g.last.limit = set.N
 		}
 	}
 	if f.dealt {
+		f.last.all = set.N > 0 && set.Last && set.N <= f.last.limit
 		if set.N > 0 && set.Last {
 			set.Rotate(out, int(w.rng.Uint64()%uint64(set.N)))
-			if f.limit == unknownLimit { // the pilot's answer is late
-				f.limit = usualLimit
+			if f.last.limit == unknownLimit { // the pilot's answer is late
+				f.last.limit = usualLimit
 			}
-			out = set.Cut(out, min(f.limit, set.N))
+			out = set.Cut(out, min(f.last.limit, set.N))
 		} else if out, res = wire.Shorten(out, q, w.cfg.udpLimit(q)); res != wire.Whole {
 			w.stats.result(res)
 		}
@@ -112,9 +119,9 @@ func (w *worker) deliver(fi int32, m []byte) {
 			set.Rotate(out, 1)
 		}
 	}
-	limitSeen := set.N
+	last := given{limit: set.N}
 	if f.dealt && set.N > 0 {
-		limitSeen = f.limit
+		last = f.last
 	}
-	w.endFlight(fi, limitSeen)
+	w.endFlight(fi, last)
 }

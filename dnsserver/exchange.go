@@ -109,6 +109,7 @@ func (w *worker) readUpstream(si int32) {
 		}
 		return
 	}
+	w.taken += n
 	gen := s.gen
 	for i := range n {
 		// An answer may have been the last that the socket waited for, and its place may be another's by now.
@@ -145,6 +146,9 @@ func (w *worker) heard(si int32, m []byte) {
 		a := &f.attempts[k]
 		if a.sock == si && a.id == wire.ID(m) {
 			u, sent := a.server, a.sent
+			if s.st.server.Local {
+				w.here, w.hereTook = s.st, time.Duration(w.now-sent)
+			}
 			w.releaseAttempt(a)
 			w.answered(fi, u, m, sent)
 			return

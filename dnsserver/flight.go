@@ -69,9 +69,8 @@ func (w *worker) gather(fi, qi int32) {
 	w.stats.shared.Add(1)
 }
 
-// launch sends a flight for the first time. limit is how many addresses the upstream gave last to a single client of the same question: 0 for none,
-// unknownLimit while it has not answered one.
-func (w *worker) launch(fi int32, limit int) {
+// launch sends a flight for the first time. last is what the upstream gave last to who asked the same.
+func (w *worker) launch(fi int32, last given) {
 	f := w.flights.at(fi)
 	w.stopTimer(fi)
 	f.state = inFlight
@@ -84,25 +83,27 @@ func (w *worker) launch(fi int32, limit int) {
 		f.keyed = true
 		w.keys.put(f.hash, fi)
 	}
-	if f.n > 1 && limit != 0 && f.tgt.deals(&w.queries.at(f.head).q) {
+	if f.n > 1 && last.limit != 0 && f.tgt.deals(&w.queries.at(f.head).q) {
 		// Consul gives a client without EDNS a few of its addresses, drawn anew for each (udp_answer_limit). One such answer for all members
 		// would send them all to the same few. So the first member asks as it came, which tells how many to give, and
-		// for the others the whole set is fetched, of which each gets as many from another place.
-		pi := w.newFlight(f.tgt)
-		first := f.head
-		w.detach(fi, first)
-		w.join(pi, first)
-		p := w.flights.at(pi)
-		p.state = inFlight
-		p.pilotFor, p.pilotGen = fi, f.gen
-		f.dealt, f.limit = true, limit
-		w.begin(pi)
+		// for the others the whole set is fetched, of which each gets as many from another place. Nobody needs to ask as it came where one client got the whole set.
+		f.dealt, f.last = true, last
+		if !last.all {
+			pi := w.newFlight(f.tgt)
+			first := f.head
+			w.detach(fi, first)
+			w.join(pi, first)
+			p := w.flights.at(pi)
+			p.state = inFlight
+			p.pilotFor, p.pilotGen = fi, f.gen
+			w.begin(pi)
+		}
 	}
 	w.begin(fi)
 }
 
 // endFlight releases a flight and what it holds, and sends the one behind it.
-func (w *worker) endFlight(fi int32, limit int) {
+func (w *worker) endFlight(fi int32, last given) {
 	f := w.flights.at(fi)
 	members := f.n
 	for f.head != none {
@@ -127,9 +128,9 @@ func (w *worker) endFlight(fi int32, limit int) {
 	switch {
 	case behind == none:
 	case members >= crowded:
-		w.hold(behind, limit)
+		w.hold(behind, last)
 	default:
-		w.launch(behind, limit)
+		w.launch(behind, last)
 	}
 }
 
@@ -138,9 +139,9 @@ const crowded = 16
 
 // hold lets a flight gather for a millisecond more although nothing is before it. Where so many ask at once, one question to Consul costs more than the answers to
 // all of them, and the next ones are on their way.
-func (w *worker) hold(fi int32, limit int) {
+func (w *worker) hold(fi int32, last given) {
 	f := w.flights.at(fi)
-	f.limit, f.keyed = limit, true
+	f.last, f.keyed = last, true
 	w.keys.put(f.hash, fi)
 	w.setTimer(fi, crowdTimer)
 }

@@ -310,6 +310,61 @@ func TestDealtAnswersFollowConsulsLimit(t *testing.T) {
 	r.idle()
 }
 
+// Where one client got the whole set, nobody needs to ask as it came; until the set has grown.
+func TestWhereOneGotAllTheSetIsAskedForOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	c := r.client()
+	all := []string{"@ 0 IN A 10.1.0.1", "@ 0 IN A 10.1.0.2", "@ 0 IN A 10.1.0.3"}
+	ask := func(n int) {
+		for range n {
+			c.ask(web, dns.TypeA, 0)
+		}
+		r.step()
+	}
+	answers := func(what string, n, want int) {
+		t.Helper()
+		for range n {
+			if m := c.answer(); m == nil || len(m.Answer) != want || m.IsEdns0() != nil {
+				t.Errorf("%s: want %d addresses, got %v", what, want, m)
+			}
+		}
+	}
+	ask(1)
+	leader := r.consul.want()
+	ask(4)
+	leader.reply(0, all[:2]...)
+	r.step()
+	answers("the first", 1, 2)
+
+	pilot, whole := r.consul.want(), r.consul.want()
+	ask(4)
+	pilot.reply(0, all[:2]...)
+	whole.reply(0, all[:2]...)
+	r.step()
+	answers("a pilot and those of the whole set", 4, 2)
+
+	whole = r.consul.want()
+	r.consul.quiet()
+	if whole.IsEdns0() == nil {
+		t.Errorf("asked %v, not for all", whole.Msg)
+	}
+	ask(4)
+	whole.reply(0, all...)
+	r.step()
+	answers("a set that has grown, not known to the limit", 4, 2)
+
+	pilot, whole = r.consul.want(), r.consul.want()
+	if pilot.IsEdns0() != nil || whole.IsEdns0() == nil {
+		t.Errorf("asked\n%v\nand\n%v", pilot.Msg, whole.Msg)
+	}
+	pilot.reply(0, all...)
+	whole.reply(0, all...)
+	r.step()
+	answers("a new pilot", 4, 3)
+	r.idle()
+}
+
 // With EDNS Consul gives all that fit: no need to deal.
 func TestSharedAnswersWithEDNSAreWhole(t *testing.T) {
 	t.Parallel()

@@ -79,9 +79,9 @@ type flight struct {
 	soft     int   // the rcode of an answer that is only taken if no better one comes; noRcode
 	slow     bool
 
-	// dealt flights were sent with an OPT that the clients did not have: each member gets `limit` addresses of the answer.
+	// dealt flights were sent with an OPT that the clients did not have: each member gets last.limit addresses of the answer.
 	dealt    bool
-	limit    int   // also of one that waits for a crowd: what launch is told
+	last     given // also of one that waits for a crowd: what launch is told
 	pilotFor int32 // the dealt flight that this one's answer tells the limit, and its generation
 	pilotGen uint32
 

@@ -105,7 +105,7 @@ func (w *worker) forward(ls *listenSocket, pkt, name []byte, client netip.Addr, 
 	w.join(fi, qi)
 	f := w.flights.at(fi)
 	f.keyed, f.hash = share, hash
-	w.launch(fi, 0)
+	w.launch(fi, given{})
 }
 
 // hash is the key under which equal queries gather: all that an upstream can tell apart.
@@ -152,6 +152,6 @@ func (w *worker) evict(l *lane) {
 	w.stats.drop(dropOverload)
 	w.leave(fi, qi)
 	if w.flights.at(fi).n == 0 {
-		w.endFlight(fi, 0)
+		w.endFlight(fi, given{})
 	}
 }

@@ -20,6 +20,8 @@ type tcpConn struct {
 	conn    net.Conn
 	client  netip.Addr
 	active  atomic.Int64 // when the last query came
+	filed   int64        // what active was when idleConns looked last
+	place   int          // in idleConns; -1: not in it
 	ending  atomic.Bool
 	slots   chan struct{} // one token for each query in flight
 	out     chan []byte   // framed answers; as large as slots, so no sender waits

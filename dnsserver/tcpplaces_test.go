@@ -48,4 +48,12 @@ func TestTheIdlestConnectionMakesRoom(t *testing.T) {
 	if got := d.srv.tcp.stats.drops[dropConnections].Load(); got != 1 {
 		t.Errorf("%d connections counted, want 1", got)
 	}
+	for _, conn := range append(open, next) {
+		conn.Close()
+	}
+	lab.Eventually(t, patience, "nothing to be kept of connections that have ended", func() bool {
+		d.srv.tcp.mu.Lock()
+		defer d.srv.tcp.mu.Unlock()
+		return len(d.srv.tcp.conns)+len(d.srv.tcp.clients)+len(d.srv.tcp.idle) == 0
+	})
 }

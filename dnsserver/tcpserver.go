@@ -20,6 +20,9 @@ const (
 	// tcpFrameTime is how long the rest of a message may take after its first byte, and tcpWriteTime how long a client may leave an answer unread.
 	tcpFrameTime = 5 * time.Second
 	tcpWriteTime = 5 * time.Second
+	// tcpSendBuffer is how many bytes of answers the kernel may keep for a client that does not read (it takes twice as much, socket(7)): one of the longest. Left to
+	// itself it keeps 4 MB, and who asks without reading costs all the work of filling them.
+	tcpSendBuffer = 64 << 10
 	// tcpLinger is how long a stopping server waits for the rest of a message, and for a client to take its answers and close.
 	tcpLinger = 500 * time.Millisecond
 	// acceptRest is how long a stopping server goes on accepting what the kernel has accepted for it.
@@ -34,6 +37,7 @@ type tcpServer struct {
 	mu        sync.Mutex
 	listeners map[string]net.Listener
 	conns     map[*tcpConn]bool
+	idle      idleConns // those of conns that may have to make room
 	clients   map[netip.Addr]int
 	places    int // connections in all
 	refused   int // connections of clients that may not ask
@@ -84,7 +88,9 @@ func (t *tcpServer) accept(l net.Listener) {
 			}
 			// Out of descriptors, most likely: let some connections end.
 			t.srv.warnOften("cannot accept a TCP connection", err)
+			t.mu.Lock()
 			t.closeOldest()
+			t.mu.Unlock()
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
@@ -116,36 +122,31 @@ func (t *tcpServer) admit(conn net.Conn) {
 		return
 	}
 	t.mu.Lock()
-	full := len(t.conns) >= t.places
 	if t.draining || t.clients[client] >= maxClientConns {
 		t.mu.Unlock()
 		t.stats.drop(dropConnections)
 		conn.Close()
 		return
 	}
-	c := newTCPConn(t, conn, client)
-	t.conns[c] = true
-	t.clients[client]++
-	t.wg.Add(1)
-	t.mu.Unlock()
-	if full {
+	if len(t.conns) >= t.places {
 		t.stats.drop(dropConnections)
 		t.closeOldest()
 	}
+	if buffered, ok := conn.(interface{ SetWriteBuffer(int) error }); ok {
+		_ = buffered.SetWriteBuffer(tcpSendBuffer) // else the kernel's own bound holds
+	}
+	c := newTCPConn(t, conn, client)
+	t.conns[c] = true
+	t.idle.add(c)
+	t.clients[client]++
+	t.wg.Add(1)
+	t.mu.Unlock()
 	go c.run()
 }
 
-// closeOldest ends the connection whose last query is longest ago.
+// closeOldest ends the connection whose last query is longest ago. Called with the lock held.
 func (t *tcpServer) closeOldest() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var oldest *tcpConn
-	for c := range t.conns {
-		if oldest == nil || c.active.Load() < oldest.active.Load() {
-			oldest = c
-		}
-	}
-	if oldest != nil {
+	if oldest := t.idle.takeOldest(); oldest != nil {
 		oldest.conn.Close()
 	}
 }
@@ -154,6 +155,7 @@ func (t *tcpServer) gone(c *tcpConn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.conns, c)
+	t.idle.remove(c)
 	if t.clients[c.client]--; t.clients[c.client] == 0 {
 		delete(t.clients, c.client)
 	}

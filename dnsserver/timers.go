@@ -88,9 +88,9 @@ func (w *worker) runTimers() {
 			w.stopTimer(i)
 			switch int8(c) {
 			case gatherTimer:
-				w.launch(i, unknownLimit)
+				w.launch(i, given{limit: unknownLimit})
 			case crowdTimer:
-				w.launch(i, w.flights.at(i).limit)
+				w.launch(i, w.flights.at(i).last)
 			case pollTimer:
 				w.polled(i)
 			default:

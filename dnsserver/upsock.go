@@ -38,8 +38,10 @@ type upState struct {
 	server *upstream.Upstream
 	socks  []int32  // none: not open yet
 	queue  *upQueue // nil: queries are sent one by one
-	turn   uint64   // when drawn was
-	drawn  int      // the socket that all queries of a turn leave from
+	// waiting is how many answers the sockets wait for.
+	waiting int
+	turn    uint64 // when drawn was
+	drawn   int    // the socket that all queries of a turn leave from
 }
 
 func newUpState(u *upstream.Upstream) *upState {
@@ -158,11 +160,15 @@ func (w *worker) freshID(si int32) uint16 {
 // use notes that an id is waited for.
 func (s *upSocket) use(id uint16) {
 	s.pending++
+	s.st.waiting++
 	s.used[id/64] |= 1 << (id % 64)
 }
 
 // forget notes that an id is not waited for any more.
-func (s *upSocket) forget() { s.pending-- }
+func (s *upSocket) forget() {
+	s.pending--
+	s.st.waiting--
+}
 
 // late says whether an answer with this id was waited for since the socket was opened. A socket uses few of the ids, so most guesses of a forger
 // are none of them.

@@ -80,6 +80,10 @@ type worker struct {
 	states  map[*upstream.Upstream]*upState
 	queues  []*upState // that have something in their queue
 	turn    uint64     // counts the loop's rounds
+	taken   int        // datagrams that this turn took
+	// here is the upstream of this host whose answer came last in this turn, if one did, and hereTook how long that was on its way.
+	here     *upState
+	hereTook time.Duration
 	// flushing tells that queues are being sent, and take nothing.
 	flushing bool
 	sweep    int64
@@ -143,6 +147,9 @@ func (w *worker) call(f func()) {
 func (w *worker) run() {
 	var drainEnd int64
 	for {
+		if d := w.restTime(); d > 0 {
+			w.poller.Rest(d)
+		}
 		n := w.poller.Wait(w.untilDue())
 		w.now = monotonic()
 		if cfg := w.srv.cfg.Load(); cfg != w.cfg {
@@ -174,6 +181,7 @@ func (w *worker) run() {
 // handle does what the last Wait reported.
 func (w *worker) handle(events int) {
 	w.turn++
+	w.taken, w.here = 0, nil
 	for i := range events {
 		ev := w.poller.Event(i)
 		switch ev.Kind {
@@ -319,6 +327,7 @@ func (w *worker) readClients(ls *listenSocket) bool {
 		if errno != 0 {
 			return false // EAGAIN, or an error that the next call reports again if it lasts
 		}
+		w.taken += n
 		for i := range n {
 			w.fromPeers.Peer(i, &w.peer)
 			w.serve(ls, w.fromPeers.Datagram(i))

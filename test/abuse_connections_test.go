@@ -6,11 +6,8 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 
@@ -46,7 +43,7 @@ func dialFrom(client byte, d *dnsd) (net.Conn, error) {
 // who has something to ask gets one all the same.
 func TestAbuseConnections(t *testing.T) {
 	t.Parallel()
-	const connections, clients = 10000, 12
+	const connections = 10000
 	if limit := (syscall.Rlimit{}); syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) == nil && limit.Cur < connections+2000 {
 		t.Skipf("needs %d descriptors, may open %d", connections+2000, limit.Cur)
 	}
@@ -57,17 +54,8 @@ func TestAbuseConnections(t *testing.T) {
 		other := bystander{d.addr, "web.service.consul", trueAddress}
 		before := other.ask(t, bystanderQuestions)
 		memory := status(t, d.Pid(), "VmRSS")
-		open := make([]net.Conn, 0, connections)
-		for i := range connections {
-			conn, err := dialFrom(byte(1+i%clients), d)
-			if err != nil {
-				t.Fatalf("%s: connection %d: %v", what, i, err)
-			}
-			if len(first) > 0 {
-				_, _ = conn.Write(first) // its place may be somebody else's already
-			}
-			open = append(open, conn)
-		}
+		others := startAbuser(t, holdsOpen, connections, first)
+		others.abuse(t, d.addr)
 		during := other.ask(t, bystanderQuestions)
 		tell(t, fmt.Sprintf("%d connections, %s", connections, what), before, during)
 		t.Logf("memory %d kB before, %d kB with them", memory, status(t, d.Pid(), "VmRSS"))
@@ -85,9 +73,7 @@ func TestAbuseConnections(t *testing.T) {
 			}
 			_ = conn.Close()
 		}
-		for _, conn := range open {
-			_ = conn.Close()
-		}
+		others.stop()
 		lab.Eventually(t, 3*patience, "the connections to be gone", func() bool { return descriptors(t, d.Pid()) < 200 })
 		if code := d.Stop(t); code != 0 {
 			t.Errorf("%s: exit code %d", what, code)
@@ -109,39 +95,16 @@ func descriptors(t testing.TB, pid int) int {
 // own full buffers; others do not notice, and the memory that they cost has a bound.
 func TestAbuseClientsThatNeverRead(t *testing.T) {
 	t.Parallel()
-	d := startDNSD(t, to("--dns-upstreams", scripted(t, longText)), to("--consul-dns", scripted(t, always(trueAddress))))
+	const clients = 20
+	others := startAbuser(t, neverReads, clients, nil)
+	d := startDNSD(t, "--dns-upstreams="+others.upstream.String(), to("--consul-dns", scripted(t, always(trueAddress))))
 	other := bystander{d.addr, "web.service.consul", trueAddress}
 	before := other.ask(t, bystanderQuestions)
-	message := pack(t, ednsQuery("www.example.org", dns.TypeTXT))
-	frame := append(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message...)
-	const clients = 20 // each keeps a processor busy until its buffers are full, in the test as in the server
-	var work sync.WaitGroup
-	var open []*net.TCPConn
-	var wrote atomic.Int64
-	for range clients {
-		conn := dial(t, "tcp", d.addr).(*net.TCPConn)
-		if err := conn.SetReadBuffer(4096); err != nil {
-			t.Fatal(err)
-		}
-		_ = conn.SetDeadline(time.Time{})
-		open = append(open, conn)
-		work.Go(func() {
-			for {
-				if _, err := conn.Write(frame); err != nil {
-					return // cut off, or the test has seen enough: TestClientThatNeverReads waits for the former
-				}
-				wrote.Add(1)
-			}
-		})
-	}
-	lab.Eventually(t, patience, "queries without number", func() bool { return wrote.Load() > 10*clients })
-	during := other.ask(t, bystanderQuestions/5) // the slow ones are slow here
+	others.abuse(t, d.addr)
+	during := other.ask(t, bystanderQuestions)
 	tell(t, fmt.Sprintf("%d clients that never read", clients), before, during)
 	t.Logf("memory with them: %d kB", status(t, d.Pid(), "VmRSS"))
-	for _, conn := range open {
-		_ = conn.Close()
-	}
-	work.Wait()
+	others.stop()
 	lab.Eventually(t, patience, "their queries to be gone", func() bool { return d.metric(t, "panteras_dns_in_flight", `transport="tcp"`) <= 1 })
 	other.ask(t, 10)
 }

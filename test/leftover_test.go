@@ -16,6 +16,13 @@ import (
 // TestMain looks, when all is done, for what tests must not leave behind: processes,
 // mounts, and files where temporary ones are.
 func TestMain(m *testing.M) {
+	if task, ok := os.LookupEnv(abuserEnv); ok {
+		if err := runAbuser(task); err != nil {
+			fmt.Fprintln(os.Stderr, "an abuser:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	flag.Parse()
 	if atOnce := flag.Lookup("test.parallel"); atOnce.Value.String() == atOnce.DefValue {
 		// They wait for daemons and protocols most of the time, and seldom for a processor.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -90,6 +91,12 @@ func (p *Poller) Wait(timeout int) int {
 		return 0
 	}
 	return int(n)
+}
+
+// Rest waits for d whatever becomes ready, at most a few milliseconds, and holds on to what runs goroutines as Wait does at first. A signal ends it before.
+func (*Poller) Rest(d time.Duration) {
+	ts := unix.NsecToTimespec(int64(d))
+	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&ts)), 0, 0)
 }
 
 // Event is the i-th ready descriptor of the last Wait.
