@@ -176,9 +176,9 @@ docker ps --all --quiet | xargs --no-run-if-empty docker rm --force >/dev/null #
 "$here/bases.sh" "$cache" "$work"
 # Stages have names, so that they are kept.
 for stage in consul consul-template panteras; do
-	build "panteras-stage:$stage" . --target "$stage"
+	build "panteras-stage:$stage" "$work/module" --target "$stage"
 done
-build panteras:latest .
+build panteras:latest "$work/module"
 check_packages
 for app in simple smooth; do
 	type_block "examples/$app-webapp/README.md" 1 "$work/module"
