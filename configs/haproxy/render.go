@@ -174,7 +174,7 @@ func (o *Options) head() string {
 		"    mode http",
 		"    log global",
 		"    option dontlognull",
-		"    option redispatch 1", // each time another server
+		"    option redispatch 1",           // each time another server
 		"    option idle-close-on-response", // or a reload cuts off who is about to ask again
 		"    http-reuse safe",
 		`    unique-id-format %{+X}o\ %ci:%cp_%fi:%fp_%Ts_%rt:%pid`,
