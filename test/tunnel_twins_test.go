@@ -102,6 +102,12 @@ func (w *twin) keepalivedFile(t testing.TB, vip string, peers ...string) (path s
 	}
 	for _, d := range plan.Daemons {
 		if d.Name == "keepalived" && len(d.Files) == 1 {
+			// keepalived looks for a file of HAProxy's launcher; without the folder it says so.
+			w.do(t, func() {
+				if err := os.MkdirAll("/run/panteras/keepalived", 0o700); err != nil {
+					t.Fatal(err)
+				}
+			})
 			path = filepath.Join(t.TempDir(), "keepalived.conf")
 			if err := os.WriteFile(path, []byte(d.Files[0].Content), 0o600); err != nil {
 				t.Fatal(err)
