@@ -16,7 +16,7 @@ import (
 var goals = []struct {
 	way   string
 	times float64
-}{{wireguardGo, 0.95}, {"OpenVPN", 2}, {"sshuttle", 6}}
+}{{wireguardGo, 0.95}, {openVPNWay, 2}, {sshuttleWay, 6}}
 
 // ratios are ours divided by theirs, round by round: what slows one of them down mostly
 // slows down the other one of the same round too. Rounds where either failed are left out.
