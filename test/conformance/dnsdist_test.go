@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -244,7 +245,11 @@ func oneOfTwo(s *stage) {
 func comesBack(s *stage) {
 	s.up.CloseUDP()
 	s.up.CloseTCP()
-	s.must(s.exchange("udp", s.pack(ask(s.name))), dns.RcodeServerFailure, 0)
+	up := fmt.Sprintf(`panteras_dns_upstream_up{role="recursor",upstream="%s"}`, s.up.Addr)
+	lab.Eventually(s, patience, "the recursor to count as down", func() bool {
+		s.must(s.exchange("udp", s.pack(ask(s.name))), dns.RcodeServerFailure, 0)
+		return s.metric(up) == 0
+	})
 	s.up.OpenUDP()
 	s.up.OpenTCP()
 	lab.Eventually(s, patience, "answers of the recursor that is back", func() bool {
