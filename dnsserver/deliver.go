@@ -92,11 +92,12 @@ func (w *worker) deliver(fi int32, m []byte) {
 		}
 	}
 	if f.dealt {
+		grown := f.last.all && set.N > f.last.limit
 		f.last.all = set.N > 0 && set.Last && set.N <= f.last.limit
 		if set.N > 0 && set.Last {
 			set.Rotate(out, int(w.rng.Uint64()%uint64(set.N)))
-			if f.last.limit == unknownLimit { // the pilot's answer is late
-				f.last.limit = usualLimit
+			if f.last.limit == unknownLimit || grown { // the pilot's answer is late, or there was none
+				f.last.limit = max(f.last.limit, usualLimit)
 			}
 			out = set.Cut(out, min(f.last.limit, set.N))
 		} else if out, res = wire.Shorten(out, q, w.cfg.udpLimit(q)); res != wire.Whole {

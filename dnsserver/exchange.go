@@ -146,7 +146,7 @@ func (w *worker) heard(si int32, m []byte) {
 		a := &f.attempts[k]
 		if a.sock == si && a.id == wire.ID(m) {
 			u, sent := a.server, a.sent
-			if s.st.server.Local {
+			if s.st.server.Local && s.st.server.Consul {
 				w.here, w.hereTook = s.st, time.Duration(w.now-sent)
 			}
 			w.releaseAttempt(a)

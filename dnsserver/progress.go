@@ -124,5 +124,5 @@ func (w *worker) fail(fi int32) {
 		m := wire.AppendError(w.outBuf[:0], qr.pkt(), &qr.q, qr.id, rcode, ede, text, w.cfg.udpSize)
 		w.send(qr, m, rcode)
 	}
-	w.endFlight(fi, given{})
+	w.endFlight(fi, given{limit: unknownLimit})
 }

@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -11,61 +12,81 @@ func TestRestFor(t *testing.T) {
 	t.Parallel()
 	const ms = time.Millisecond
 	for _, c := range []struct {
-		what           string
-		taken, waiting int
-		took, want     time.Duration
+		what                string
+		taken, waiting, all int
+		took, want          time.Duration
 	}{
-		{"a slow server of whom much is waited for", 1, 100, 8 * ms, ms},
-		{"just slow enough", 1, 16, 4 * ms, ms / 2},
-		{"a very slow one", 7, 100, time.Second, 2 * ms},
-		{"quick", 1, 100, 4*ms - 1, 0},
-		{"nearly nobody waits", 1, 15, 20 * ms, 0},
-		{"a turn that was worth it", 8, 100, 20 * ms, 0},
+		{"a slow Consul of whom much is waited for", 1, 100, 100, 8 * ms, ms},
+		{"just slow enough", 1, 16, 16, 4 * ms, ms / 2},
+		{"a very slow one", 7, 100, 100, time.Second, 2 * ms},
+		{"quick", 1, 100, 100, 4*ms - 1, 0},
+		{"nearly nobody waits", 1, 15, 15, 20 * ms, 0},
+		{"a turn that was worth it", 8, 100, 100, 20 * ms, 0},
+		{"a quarter is others'", 1, 30, 40, 20 * ms, 2 * ms},
+		{"more than a quarter is others'", 1, 30, 41, 20 * ms, 0},
 	} {
-		if got := restFor(c.taken, c.waiting, c.took); got != c.want {
+		if got := restFor(c.taken, c.waiting, c.all, c.took); got != c.want {
 			t.Errorf("%s: %v, want %v", c.what, got, c.want)
 		}
 	}
 }
 
-// Answers of a server of this host that is slow are let gather, and only then.
-func TestALoopRestsForASlowServerOfThisHost(t *testing.T) {
+// Answers of a Consul of this host that is slow are let gather, and no others.
+func TestALoopRestsForASlowConsulOfThisHost(t *testing.T) {
 	t.Parallel()
+	const slow = 16 * time.Millisecond
 	for _, c := range []struct {
-		what   string
-		remote bool
-		took   time.Duration
-		want   bool
+		what             string
+		recursor, remote bool
+		took             time.Duration
+		others           int
+		want             bool
 	}{
-		{"slow", false, 16 * time.Millisecond, true},
-		{"quick", false, 100 * time.Microsecond, false},
-		{"slow and elsewhere", true, 16 * time.Millisecond, false},
+		{what: "slow", took: slow, want: true},
+		{what: "slow, and others are asked a little", took: slow, others: 2, want: true},
+		{what: "slow, and others are asked as well", took: slow, others: 20},
+		{what: "quick", took: 100 * time.Microsecond},
+		{what: "slow and elsewhere", remote: true, took: slow},
+		{what: "a recursor", recursor: true, took: slow},
 	} {
 		r := newRig(t, nil)
+		asked, other, form, otherForm := r.consul, r.rec, "n%d.service.consul.", "n%d.example."
+		if c.recursor {
+			asked, other, form, otherForm = other, asked, otherForm, form
+		}
 		const n = restWaiting + 2
-		clients, asked := asks(r, n)
+		client := r.client()
+		for i := range n {
+			client.ask(fmt.Sprintf(form, i), dns.TypeA, 0)
+		}
+		for i := range c.others {
+			client.ask(fmt.Sprintf(otherForm, i), dns.TypeA, 0)
+		}
 		r.step()
 		r.local(!c.remote)
 		r.w.now += int64(c.took)
-		r.rec.want().reply(0, "@ 60 IN A 192.0.2.1")
+		asked.want().reply(0, "@ 60 IN A 192.0.2.1")
 		r.step()
 		if got := r.w.restTime() > 0; got != c.want {
 			t.Errorf("%s: rested: %v, want %v", c.what, got, c.want)
 		}
 		r.local(true)
-		late := r.client()
-		question := late.ask("another.example.", dns.TypeA, 0)
+		client.ask(fmt.Sprintf(form, n), dns.TypeA, 0)
 		r.step()
 		if d := r.w.restTime(); d != 0 {
 			t.Errorf("%s: would rest %v after a turn without an answer", c.what, d)
 		}
-		clients, asked = append(clients, late), append(asked, question)
 		for range n {
-			r.rec.want().reply(0, "@ 60 IN A 192.0.2.1")
+			asked.want().reply(0, "@ 60 IN A 192.0.2.1")
+		}
+		for range c.others {
+			other.want().reply(0, "@ 60 IN A 192.0.2.1")
 		}
 		r.step()
-		for i, client := range clients {
-			client.answers(asked[i])
+		for i := range n + 1 + c.others {
+			if client.answer() == nil {
+				t.Fatalf("%s: only %d answers", c.what, i)
+			}
 		}
 		r.idle()
 		for _, st := range r.w.states {

@@ -152,6 +152,6 @@ func (w *worker) evict(l *lane) {
 	w.stats.drop(dropOverload)
 	w.leave(fi, qi)
 	if w.flights.at(fi).n == 0 {
-		w.endFlight(fi, given{})
+		w.endFlight(fi, given{limit: unknownLimit})
 	}
 }

@@ -19,8 +19,8 @@ type tcpConn struct {
 	t       *tcpServer
 	conn    net.Conn
 	client  netip.Addr
-	active  atomic.Int64 // when the last query came
-	filed   int64        // what active was when idleConns looked last
+	active  atomic.Int64 // when the last query came; until one has, tcpIdle before the connection did: who has asked comes before who has not
+	filed   int64        // what order was when idleConns looked last
 	place   int          // in idleConns; -1: not in it
 	ending  atomic.Bool
 	slots   chan struct{} // one token for each query in flight
@@ -30,7 +30,7 @@ type tcpConn struct {
 
 func newTCPConn(t *tcpServer, conn net.Conn, client netip.Addr) *tcpConn {
 	c := &tcpConn{t: t, conn: conn, client: client, slots: make(chan struct{}, maxConnInFlight), out: make(chan []byte, maxConnInFlight)}
-	c.active.Store(monotonic())
+	c.active.Store(monotonic() - int64(tcpIdle))
 	return c
 }
 
@@ -50,6 +50,9 @@ func (c *tcpConn) run() {
 	}
 	c.conn.Close()
 }
+
+// waits says whether the client has an answer to come.
+func (c *tcpConn) waits() bool { return len(c.slots) > 0 }
 
 // stopReading makes read return after the queries that have arrived.
 func (c *tcpConn) stopReading() {
@@ -142,7 +145,7 @@ func (c *tcpConn) awaitByte(r *bufio.Reader, left *int) bool {
 		if err == nil {
 			return true
 		}
-		if !isTimeout(err) || (len(c.slots) == 0 && !c.ending.Load()) {
+		if !isTimeout(err) || (!c.waits() && !c.ending.Load()) {
 			return false
 		}
 	}

@@ -144,7 +144,7 @@ func (t *tcpServer) admit(conn net.Conn) {
 	go c.run()
 }
 
-// closeOldest ends the connection whose last query is longest ago. Called with the lock held.
+// closeOldest ends the connection whose last query is longest ago, and which waits for no answer. Called with the lock held.
 func (t *tcpServer) closeOldest() {
 	if oldest := t.idle.takeOldest(); oldest != nil {
 		oldest.conn.Close()

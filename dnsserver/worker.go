@@ -81,7 +81,7 @@ type worker struct {
 	queues  []*upState // that have something in their queue
 	turn    uint64     // counts the loop's rounds
 	taken   int        // datagrams that this turn took
-	// here is the upstream of this host whose answer came last in this turn, if one did, and hereTook how long that was on its way.
+	// here is the Consul of this host whose answer came last in this turn, if one did, and hereTook how long that was on its way.
 	here     *upState
 	hereTook time.Duration
 	// flushing tells that queues are being sent, and take nothing.

@@ -38,6 +38,13 @@ func dialFrom(client byte, d *dnsd) (net.Conn, error) {
 	return dialer.Dial("tcp", d.addr.String())
 }
 
+// What connections may cost: so many are held, in so many descriptors beside the others, and each takes so many kB. Go gives back late what it does not need any more.
+const (
+	places      = 4096
+	otherFiles  = 512
+	placeMemory = 40
+)
+
 // Ten thousand connections of a dozen clients that are of no use, in each way in which they can
 // be: idle, with half a message, or with a byte now and then. Places are finite (4,096), and
 // who has something to ask gets one all the same.
@@ -49,16 +56,28 @@ func TestAbuseConnections(t *testing.T) {
 	}
 	message := pack(t, ednsQuery("node-7", dns.TypeA))
 	half := append(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message[:len(message)/2]...)
-	for what, first := range map[string][]byte{"idle": nil, "half a message": half, "the first byte of a length": {0}} {
+	for what, say := range map[string]struct {
+		kind  string
+		bytes []byte
+	}{
+		"idle":                       {holdsOpen, nil},
+		"half a message":             {holdsOpen, half},
+		"the first byte of a length": {holdsOpen, []byte{0}},
+		"a byte now and then":        {drips, half},
+	} {
 		d := startDNSD(t, to("--consul-dns", scripted(t, always(trueAddress))))
 		other := bystander{d.addr, "web.service.consul", trueAddress}
 		before := other.ask(t, bystanderQuestions)
 		memory := status(t, d.Pid(), "VmRSS")
-		others := startAbuser(t, holdsOpen, connections, first)
+		others := startAbuser(t, say.kind, connections, say.bytes)
 		others.abuse(t, d.addr)
 		during := other.ask(t, bystanderQuestions)
 		tell(t, fmt.Sprintf("%d connections, %s", connections, what), before, during)
-		t.Logf("memory %d kB before, %d kB with them", memory, status(t, d.Pid(), "VmRSS"))
+		grown, held := status(t, d.Pid(), "VmRSS")-memory, descriptors(t, d.Pid())
+		t.Logf("memory %d kB before, %d kB more with them, %d descriptors", memory, grown, held)
+		if held > places+otherFiles || grown > places*placeMemory {
+			t.Errorf("%s: %d descriptors and %d kB of memory, want at most %d and %d", what, held, grown, places+otherFiles, places*placeMemory)
+		}
 		for range 20 {
 			conn, err := dialFrom(200, d)
 			if err != nil {
@@ -103,7 +122,12 @@ func TestAbuseClientsThatNeverRead(t *testing.T) {
 	others.abuse(t, d.addr)
 	during := other.ask(t, bystanderQuestions)
 	tell(t, fmt.Sprintf("%d clients that never read", clients), before, during)
-	t.Logf("memory with them: %d kB", status(t, d.Pid(), "VmRSS"))
+	const most = clients*4<<10 + 64<<10 // kB: 64 answers of 64 KB each, were they that long, and what the server has anyway
+	if memory := status(t, d.Pid(), "VmRSS"); memory > most {
+		t.Errorf("memory with them: %d kB, want at most %d", memory, most)
+	} else {
+		t.Logf("memory with them: %d kB", memory)
+	}
 	others.stop()
 	lab.Eventually(t, patience, "their queries to be gone", func() bool { return d.metric(t, "panteras_dns_in_flight", `transport="tcp"`) <= 1 })
 	other.ask(t, 10)

@@ -27,10 +27,14 @@ const abuserEnv = "PANTERAS_TEST_ABUSER"
 const (
 	neverReads = "never-reads"
 	holdsOpen  = "holds-open" // connections that have said the bytes that follow
+	drips      = "drips"      // and say the next of them every dripTime
 )
 
 // abuserClients is how many addresses abusers have.
 const abuserClients = 12
+
+// dripTime leaves a message unfinished for as long as it may take.
+const dripTime = 500 * time.Millisecond
 
 // abuser is one that runs.
 type abuser struct {
@@ -110,6 +114,7 @@ func runAbuser(task string) error {
 	if _, err := fmt.Scanln(&server); err != nil {
 		return err
 	}
+	var open []net.Conn
 	for i := range n {
 		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%abuserClients))}, Timeout: patience}
 		conn, err := dialer.Dial("tcp", server)
@@ -117,18 +122,32 @@ func runAbuser(task string) error {
 			return fmt.Errorf("connection %d: %w", i, err)
 		}
 		defer conn.Close()
-		if kind == neverReads {
+		switch {
+		case kind == neverReads:
 			go askForever(conn.(*net.TCPConn))
-		} else if len(first) > 0 {
+		case kind == drips:
+			open = append(open, conn)
+		case len(first) > 0:
 			_, _ = conn.Write(first) // its place may be somebody else's already
 		}
 	}
+	go dripAll(open, first)
 	for kind == neverReads && questions.Load() < int64(10*n) {
 		time.Sleep(time.Millisecond)
 	}
 	fmt.Println("ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	return nil
+}
+
+// dripAll says the bytes on every connection, one now and then.
+func dripAll(open []net.Conn, bytes []byte) {
+	for i := range bytes {
+		for _, conn := range open {
+			_, _ = conn.Write(bytes[i : i+1])
+		}
+		time.Sleep(dripTime) // of an abuser, which nobody waits for
+	}
 }
 
 // questions is how many questions were written.

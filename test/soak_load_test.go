@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -85,7 +87,15 @@ func (l *soakLoad) start(t testing.TB, server netip.AddrPort, rate int) *soakLoa
 		s := &soakSocket{load: l, conn: conn, flying: map[uint16]soakQuery{}, ended: make(chan struct{})}
 		l.sockets = append(l.sockets, s)
 		go s.receive()
-		l.senders.Go(func() { s.send(i, rate/soakSockets) })
+		vandal, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(server)) // a damaged query may be a good one with another's id
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = io.Copy(io.Discard, vandal) }() // until it is closed: what a full buffer drops is counted
+		l.senders.Go(func() {
+			defer vandal.Close()
+			s.send(vandal, i, rate/soakSockets)
+		})
 	}
 	t.Cleanup(func() { l.stop() })
 	return l
@@ -156,7 +166,7 @@ func (l *soakLoad) excuses(q soakQuery) bool {
 }
 
 // send asks at a steady rate: so many every few milliseconds, and after a pause all that were due.
-func (s *soakSocket) send(number, rate int) {
+func (s *soakSocket) send(vandal net.Conn, number, rate int) {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	random := rand.New(rand.NewPCG(uint64(number), 1))
@@ -171,8 +181,10 @@ func (s *soakSocket) send(number, rate int) {
 		for range min(due, most) {
 			n++
 			if n%100 == 0 {
-				_, _ = s.conn.Write(garbage(random))
-				s.load.garbage.Add(1)
+				if query, err := plainQuery(fmt.Sprintf("n%d.g%d.example.org", n, number), dns.TypeA).Pack(); err == nil {
+					_, _ = vandal.Write(garbage(random, query))
+					s.load.garbage.Add(1)
+				}
 				continue
 			}
 			s.ask(number, n)
@@ -213,15 +225,18 @@ func (s *soakSocket) ask(number, n int) {
 	_, _ = s.conn.Write(message)
 }
 
-// garbage is bytes without sense, or a query that was damaged. No reply to it is taken for that to
-// a query of ours: QR is set, so it gets none, or the header is cut off.
-func garbage(random *rand.Rand) []byte {
+// garbage is bytes without sense, or a query that was damaged on its way: any of its bits may be another, and its end may be missing.
+func garbage(random *rand.Rand, query []byte) []byte {
 	message := make([]byte, random.IntN(200))
+	if random.IntN(2) == 0 {
+		message = slices.Clone(query)
+		for range 1 + random.IntN(8) {
+			message[random.IntN(len(message))] ^= 1 << random.IntN(8)
+		}
+		return message[:1+random.IntN(len(message))]
+	}
 	for i := range message {
 		message[i] = byte(random.Uint32())
-	}
-	if len(message) > 2 {
-		message[2] |= 0x80
 	}
 	return message
 }

@@ -2,11 +2,11 @@ package test
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -66,9 +66,9 @@ func TestSoak(t *testing.T) {
 	d := startDNSD(t, "--consul-dns="+node.DNS.String())
 	load := startSoakLoad(t, d.addr, rate)
 
-	var samples soakSamples
+	samples := soakSamples{drops: socketDrops{}}
 	over := time.Now().Add(duration)
-	rest := func(part time.Duration) { samples.during(t, d.Pid(), min(part, time.Until(over))) }
+	rest := func(part time.Duration) { samples.during(t, d.addr, d.Pid(), min(part, time.Until(over))) }
 	cycle := min(soakCycle, duration/4)
 	restarts, changes, reloads := 0, 0, 0
 	for time.Now().Before(over) {
@@ -94,9 +94,10 @@ func TestSoak(t *testing.T) {
 	lost := load.lost()
 	t.Logf("%v: %d queries (%.0f a second of %d wanted), %d of them garbage; %d restarts of Consul, %d changes of resolv.conf, %d reloads",
 		duration, load.sent.Load()+load.garbage.Load(), float64(load.sent.Load())/duration.Seconds(), rate, load.garbage.Load(), restarts, changes, reloads)
-	dropped := droppedByKernel(t)
-	t.Logf("%d without an answer (%d datagrams were dropped by full sockets), %d with a wrong one, %d failed while Consul restarted; %s",
-		len(lost), dropped, len(load.wrong), load.excused.Load(), samples.String())
+	samples.drops.look(t, d.addr, d.Pid())
+	dropped := droppedByKernel(t) - samples.drops.sum()
+	t.Logf("%d without an answer (%d datagrams were dropped by full sockets of the test's own, %d by the server's), %d with a wrong one, %d failed while Consul restarted; %s",
+		len(lost), dropped, samples.drops.sum(), len(load.wrong), load.excused.Load(), samples.String())
 	if len(load.wrong) > 0 {
 		t.Errorf("%d wrong answers, such as: %s", len(load.wrong), load.wrong[0])
 	}
@@ -112,39 +113,14 @@ func TestSoak(t *testing.T) {
 // leaderPatience is how long a Consul may take to come back on a busy machine.
 const leaderPatience = 2 * time.Minute
 
-// droppedByKernel is how many datagrams found the buffer of their socket full, in the network
-// namespace of the test.
-func droppedByKernel(t testing.TB) int {
-	t.Helper()
-	text, err := os.ReadFile("/proc/thread-self/net/snmp")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for line := range strings.Lines(string(text)) {
-		fields := strings.Fields(line)
-		if fields[0] != "Udp:" {
-			continue
-		}
-		if names == nil {
-			names = fields
-			continue
-		}
-		n, err := strconv.Atoi(fields[slices.Index(names, "RcvbufErrors")])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	t.Fatal("no counters of UDP")
-	return 0
+// soakSamples are what the server took, looked at each second.
+type soakSamples struct {
+	memory, files []int // kB, descriptors
+	drops         socketDrops
 }
 
-// soakSamples are what the server took, looked at each second.
-type soakSamples struct{ memory, files []int } // kB, descriptors
-
 // during waits, and looks.
-func (s *soakSamples) during(t testing.TB, pid int, wait time.Duration) {
+func (s *soakSamples) during(t testing.TB, server netip.AddrPort, pid int, wait time.Duration) {
 	t.Helper()
 	if wait <= 0 {
 		return
@@ -160,6 +136,7 @@ func (s *soakSamples) during(t testing.TB, pid int, wait time.Duration) {
 		case <-tick.C:
 			s.memory = append(s.memory, status(t, pid, "VmRSS"))
 			s.files = append(s.files, descriptors(t, pid))
+			s.drops.look(t, server, pid)
 		}
 	}
 }
