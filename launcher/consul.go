@@ -69,16 +69,20 @@ func consul(b *builder) Daemon {
 		args = append(args, arg{name: "config-file", text: []string{"-config-file=" + file}, repeats: true})
 	}
 	argv := arguments([]string{"consul"}, args, params)
-	http := portOption(argv, "http-port", consulHTTP)
-	probe := b.probeHTTP(http, "/v1/status/leader")
-	probe.Expect = ":" // of the leader's address; without a leader it is empty
+	api := b.consulAPI(argv)
 	d := Daemon{
 		Name: "consul", Run: b.StartConsul, Because: b.because("START_CONSUL"),
 		User: params.User, NOFile: params.NOFile,
-		Argv: argv, Env: b.env(b.state("consul"), nil), Files: files, Probe: probe,
+		Argv: argv, Env: b.env(b.state("consul"), nil), Files: files, Probe: b.consulProbe(api), UI: b.consulUI(api),
 		Stop: Stop{"SIGTERM", 20}, // it gives itself 15 s to leave
 	}
-	d.tcp(b.ListenIP, "CONSUL_PARAMS", http, portOption(argv, "dns-port", consulDNS))
+	if api.plain != 0 {
+		d.tcp(b.ListenIP, "CONSUL_PARAMS", api.plain)
+	}
+	if port := api.tlsPort(); port != 0 && port != api.plain {
+		d.tcp(b.ListenIP, "CONSUL_HTTP_ADDR", port)
+	}
+	d.tcp(b.ListenIP, "CONSUL_PARAMS", portOption(argv, "dns-port", consulDNS))
 	d.udp(b.ListenIP, "CONSUL_PARAMS", portOption(argv, "dns-port", consulDNS))
 	lan := portOption(argv, "serf-lan-port", consulSerfLAN)
 	d.tcp(netip.Addr{}, "CONSUL_PARAMS", lan)

@@ -77,6 +77,7 @@ func (c *checker) checkConsul() {
 	if !c.runs("consul") || len(c.Consul.AppParams) > 0 {
 		return
 	}
+	c.checkConsulAPI()
 	if !c.ConsulServer {
 		client := c.because("CONSUL_MODE", "MASTER")
 		if len(c.ConsulHosts) == 0 && !c.joins() {

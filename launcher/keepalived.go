@@ -28,6 +28,7 @@ func keepalived(b *builder) Daemon {
 	}
 	if b.KeepalivedVIP.IsValid() {
 		d.Files = []File{{Path: config, Mode: "0600", Content: b.keepalivedConfig()}}
+		d.Watch = Watch{Daemon: "haproxy", Path: b.trackFile()}
 		if !d.Run {
 			d.Because = b.because("START_CONSUL_TEMPLATE", "EDGE", "SLAVE")
 		}
@@ -36,7 +37,10 @@ func keepalived(b *builder) Daemon {
 }
 
 // keepalivedConfig names the peers where they are known; otherwise the hosts find each
-// other by multicast. Nobody takes the address from a host that holds it and is well.
+// other by multicast. Nobody takes the address from a host that holds it and is well, which
+// it is while its HAProxy is. That keepalived learns from a file: what it finds out about
+// processes it finds out in the first namespaces of a machine only, and a weight would not
+// make a host with nopreempt let go.
 func (b *builder) keepalivedConfig() string {
 	device := b.keepalivedDevice()
 	lines := []string{
@@ -45,9 +49,9 @@ func (b *builder) keepalivedConfig() string {
 		"    vrrp_startup_delay 5",
 		"}",
 		"",
-		"vrrp_track_process haproxy {",
-		"    process haproxy",
-		"    weight 2",
+		"track_file haproxy {",
+		"    file \"" + b.trackFile() + "\"",
+		"    weight 0",
 		"}",
 		"",
 		"vrrp_instance VI {",
@@ -64,13 +68,16 @@ func (b *builder) keepalivedConfig() string {
 		"    virtual_ipaddress {",
 		fmt.Sprintf("        %s/%d dev %s", b.KeepalivedVIP, b.KeepalivedVIP.BitLen(), device),
 		"    }",
-		"    track_process {",
+		"    track_file {",
 		"        haproxy",
 		"    }",
 		"}",
 	)
 	return strings.Join(lines, "\n") + "\n"
 }
+
+// trackFile tells keepalived how HAProxy is; see keepalived.conf(5), Track files.
+func (b *builder) trackFile() string { return b.run("keepalived", "haproxy.down") }
 
 // keepalivedPeers are the other hosts of KEEPALIVED_PEERS, or a file that consul-template
 // keeps: where keepalived runs for the same address. A host whose HAProxy has failed is

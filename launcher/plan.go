@@ -52,6 +52,8 @@ type Daemon struct {
 	Files []File
 	// Probe tells when it is ready.
 	Probe Probe
+	// UI is where its user interface answers, "" where Probe does.
+	UI string
 	// After are daemons of this plan that run and must be ready before; "docker" is
 	// Docker's socket, which is no daemon of ours.
 	After []string
@@ -80,6 +82,8 @@ type Daemon struct {
 	Capabilities []string
 	// Sockets are opened for it and stay open while it is away.
 	Sockets []Socket
+	// Watch is another daemon of the plan, one of After, that this one has an eye on.
+	Watch Watch
 	// TasksOutlive tells that processes which it leaves behind are tasks that its
 	// successor finds again.
 	TasksOutlive bool
@@ -89,6 +93,14 @@ type Daemon struct {
 	Metrics string
 
 	ports []port
+}
+
+// Watch is a file that tells whether a daemon does its work. It holds "0" while it does,
+// "1" while it does not, and a line feed.
+type Watch struct {
+	// Daemon is the one that the file is about, "" if there is none.
+	Daemon string
+	Path   string
 }
 
 // Socket is where a daemon is reached by datagrams and, with TCP, by connections too.
@@ -133,6 +145,22 @@ type Probe struct {
 	URL     string `json:"url,omitempty"`
 	Expect  string `json:"expect,omitempty"`
 	Address string `json:"address,omitempty"`
+	// TLS is how a URL with https is asked.
+	TLS *TLS `json:"tls,omitempty"`
+}
+
+// TLS is how a daemon is asked over TLS. Empty fields are what Go does by default.
+type TLS struct {
+	// CAFile and CAPath hold the authorities whose certificates are good.
+	CAFile string `json:"ca_file,omitempty"`
+	CAPath string `json:"ca_path,omitempty"`
+	// CertFile and KeyFile are what who asks identifies itself by.
+	CertFile string `json:"cert_file,omitempty"`
+	KeyFile  string `json:"key_file,omitempty"`
+	// ServerName is the name that the certificate must have, the host's of the URL if
+	// it is "".
+	ServerName string `json:"server_name,omitempty"`
+	SkipVerify bool   `json:"skip_verify,omitempty"`
 }
 
 // Stop is how a daemon is asked to end, and how long it has before it is killed.

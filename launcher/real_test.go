@@ -59,7 +59,7 @@ func TestConsulTakesTheFileWithTheKey(t *testing.T) {
 		dir := t.TempDir()
 		for name, content := range map[string]string{
 			"encrypt.json": fileOf(t, daemonOf(t, p, "consul"), "encrypt.json"),
-			"data.json":    `{"data_dir":"` + dir + `"}`,
+			"data.json":    `{"bind_addr":"127.0.0.1","data_dir":"` + dir + `"}`,
 		} {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 				t.Fatal(err)

@@ -67,6 +67,9 @@ func writeDaemon(w *strings.Builder, d Daemon, contents bool) {
 			}
 		}
 	}
+	if d.Watch.Daemon != "" {
+		fmt.Fprintf(w, "  %-6s%s (tells whether %s does its work)\n", "file", d.Watch.Path, d.Watch.Daemon)
+	}
 	fmt.Fprintf(w, "  %-6s%s\n", "ready", d.Probe)
 	fmt.Fprintf(w, "  %-6s%s, SIGKILL after %d s\n", "stop", d.Stop.Signal, d.Stop.GraceSeconds)
 }

@@ -3,6 +3,8 @@ package launcher
 import (
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // Who asks Consul's API does so over TLS when the operator's settings say so.
@@ -29,6 +31,40 @@ func TestDaemonsThatAskConsulOverTLS(t *testing.T) {
 		}
 		if got := registrator.Env["CONSUL_CACERT"]; (got == "/tls/ca.pem") != test.tls || (registrator.Env["CONSUL_TLSKEY"] == "/tls/c.key") != test.tls {
 			t.Errorf("%q: registrator's environment is %v", test.environ, registrator.Env)
+		}
+	}
+}
+
+// Consul is asked whether it is ready as everybody on the host asks it.
+func TestConsulIsAskedAsOthersAskIt(t *testing.T) {
+	tls := &TLS{CAFile: "/tls/ca.pem", CertFile: "/tls/c.pem", KeyFile: "/tls/c.key", ServerName: "server.dc1.consul"}
+	files := []string{"CONSUL_CACERT=/tls/ca.pem", "CONSUL_CLIENT_CERT=/tls/c.pem", "CONSUL_CLIENT_KEY=/tls/c.key", "CONSUL_TLS_SERVER_NAME=server.dc1.consul"}
+	const plain = "http://127.0.0.1:8500/v1/status/leader"
+	for _, test := range []struct {
+		environ []string
+		url, ui string
+		tls     *TLS
+	}{
+		{nil, plain, plain, nil},
+		{[]string{"CONSUL_PARAMS=-http-port=9500"}, "http://127.0.0.1:9500/v1/status/leader", "http://127.0.0.1:9500/v1/status/leader", nil},
+		{[]string{"CONSUL_HTTP_ADDR=10.0.0.5:8501", "CONSUL_HTTP_SSL=true"}, "https://10.0.0.5:8501/v1/status/leader", plain, tls},
+		{[]string{"CONSUL_HTTP_ADDR=https://127.0.0.1:8501"}, "https://127.0.0.1:8501/v1/status/leader", plain, tls},
+		{[]string{"CONSUL_HTTP_ADDR=https://node1.example:8501/"}, "https://node1.example:8501/v1/status/leader", plain, tls},
+		{[]string{"CONSUL_HTTP_ADDR=https://node1.example"}, "https://node1.example/v1/status/leader", plain, tls},
+		{[]string{"CONSUL_HTTP_ADDR=https://10.0.0.6:8501"}, plain, plain, nil}, // not this host's
+		{
+			[]string{"CONSUL_HTTP_ADDR=https://10.0.0.5:8501", "CONSUL_PARAMS=-http-port=-1 -https-port=8501"},
+			"https://10.0.0.5:8501/v1/status/leader", "https://10.0.0.5:8501/v1/status/leader", tls,
+		},
+		{
+			[]string{"CONSUL_HTTP_ADDR=https://10.0.0.5:8501", `CONSUL_PARAMS=-hcl='ports { http = -1 }'`},
+			"https://10.0.0.5:8501/v1/status/leader", "https://10.0.0.5:8501/v1/status/leader", tls,
+		},
+	} {
+		d := daemonOf(t, goodPlan(t, append(test.environ, files...)...), "consul")
+		want := Probe{Kind: ProbeHTTP, URL: test.url, Expect: ":", TLS: test.tls}
+		if diff := cmp.Diff(want, d.Probe); diff != "" || d.UI != test.ui {
+			t.Errorf("%q: the user interface is at %s; probe (-want +got):\n%s", test.environ, d.UI, diff)
 		}
 	}
 }

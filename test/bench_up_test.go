@@ -81,6 +81,7 @@ type plannedDaemon struct {
 	Env   map[string]string
 	Files []launcher.File
 	Probe launcher.Probe
+	Stop  launcher.Stop
 }
 
 func (h *upHost) plan(t testing.TB) map[string]plannedDaemon {

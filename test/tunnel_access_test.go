@@ -39,11 +39,15 @@ func (h *host) pings(t testing.TB, address string) bool {
 	return err == nil
 }
 
+// wideRoutes hold peers and a metadata service as well: that nobody reaches those is not for
+// lack of a route.
+const wideRoutes = "10.0.0.0/8,128.0.0.0/1,fd00::/8"
+
 // A peer reaches what it may and nothing else, and is told so at once.
 func TestTunnelLetsThroughWhatIsAllowed(t *testing.T) {
 	t.Parallel()
 	l := newTunnelLab(t)
-	l.start()
+	l.start("--tunnel-routes", wideRoutes)
 	for _, a := range []string{serviceAddr + ":80", serviceAddr + ":81", "[" + serviceAddr6 + "]:80"} {
 		l.service.echo(t, a)
 	}
@@ -73,13 +77,17 @@ func TestTunnelLetsThroughWhatIsAllowed(t *testing.T) {
 		"[fd99::77]:80":       "another peer's address",
 		"10.99.0.1:9154":      "the gateway's metrics",
 	} {
-		began := time.Now()
-		c, err := l.client.dial(t, "tcp", address, net.Dialer{Timeout: 10 * time.Second})
-		if err == nil {
-			t.Errorf("%s (%s) can be reached: %v", what, address, c.RemoteAddr())
-		}
+		err := l.client.refusal(t, "tcp", address)
 		if !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("%s (%s) is not refused at once, but after %v: %v", what, address, time.Since(began), err)
+			t.Errorf("%s (%s) is not refused at once: %v", what, address, err)
+		}
+	}
+	for address, what := range map[string]string{
+		tunnelGateway + ":5353": "a port of the gateway",
+		"10.99.77.77:80":        "another peer's address",
+	} {
+		if err := l.client.refusal(t, "udp", address); !errors.Is(err, syscall.EHOSTUNREACH) { // for: communication administratively prohibited, see icmp(7)
+			t.Errorf("UDP to %s (%s) is not refused at once: %v", what, address, err)
 		}
 	}
 	// Who is allowed one port has that one.
@@ -99,6 +107,54 @@ func TestTunnelLetsThroughWhatIsAllowed(t *testing.T) {
 	if l.client.pings(t, serviceAddr) {
 		t.Error("a port is no ping")
 	}
+	if err := l.client.refusal(t, "udp", serviceAddr+":81"); !errors.Is(err, syscall.EHOSTUNREACH) {
+		t.Errorf("UDP to a port that is open for TCP is not refused at once: %v", err)
+	}
+	// Who asks too often is not answered any more, and what is allowed goes on.
+	const burst, each = 40, 20 // of rejects, and then so many a second
+	began, refused, silent := time.Now(), 0, 0
+	for range 3 * burst {
+		timeout := net.Error(nil)
+		switch _, err := l.client.dial(t, "tcp", serviceAddr+":80", net.Dialer{Timeout: 20 * time.Millisecond}); {
+		case errors.Is(err, syscall.ECONNREFUSED):
+			refused++
+		case errors.As(err, &timeout) && timeout.Timeout():
+			silent++
+		default:
+			t.Fatalf("neither refused nor dropped: %v", err)
+		}
+	}
+	if most := burst + int(time.Since(began).Seconds()*each) + 1; refused > most || refused == 0 || silent == 0 {
+		t.Errorf("%d were refused (at most %d may be), and %d dropped in silence", refused, most, silent)
+	}
+	if got := l.metric(`panteras_tunnel_refused_packets_total{reason="silenced"}`); got < float64(silent)/2 {
+		t.Errorf("%v counted as dropped in silence, which %d were", got, silent)
+	}
+	if !l.client.reaches(t, serviceAddr+":81") {
+		t.Error("port 81 is not reached")
+	}
+}
+
+// refusal is what a host is told within half a second that sends something to an address
+// where it may not. It tries again for a while where it is told nothing: the kernel bounds
+// ICMP errors, also for all hosts of the machine together.
+func (h *host) refusal(t testing.TB, network, address string) (err error) {
+	t.Helper()
+	const soon = 500 * time.Millisecond
+	for began := time.Now(); time.Since(began) < patience; {
+		told := time.Now().Add(soon)
+		var c net.Conn
+		if c, err = h.dial(t, network, address, net.Dialer{Timeout: soon}); err == nil {
+			_ = c.SetDeadline(told)
+			if _, err = c.Write([]byte("hello")); err == nil {
+				_, err = c.Read(make([]byte, 5))
+			}
+		}
+		if timeout := net.Error(nil); err == nil || !errors.As(err, &timeout) || !timeout.Timeout() {
+			return err
+		}
+	}
+	return err
 }
 
 // The ports of the gateway that are open, as HAProxy's are, are so for those who may reach

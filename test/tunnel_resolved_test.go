@@ -2,6 +2,8 @@ package test
 
 import (
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,6 +95,14 @@ func TestTunnelSetsUpNames(t *testing.T) {
 			l.gateway.run(t, filepath.Join(lab.Root(t), "bin", "panteras"), "peer", "add", "alice", "--os", "linux", "--output", file, "--state-dir", l.state, "--log-dir", t.TempDir())
 			wgQuickUp(t, l.client, file, path)
 			lab.Eventually(t, patience, "the peer to be let in", func() bool { return l.client.pings(t, tunnelGateway) })
+			l.service.serve(t, serviceAddr+":80", func(c net.Conn) {
+				_, _ = io.WriteString(c, "HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\npython")
+			})
+			// As people do it, whoever resolves the name.
+			lab.Eventually(t, patience, "curl to fetch from a service by its name", func() bool {
+				out, err := l.client.try(t, nil, "curl", "-sS", "--max-time", "5", "http://python.service.consul")
+				return err == nil && out == "python"
+			})
 			asked := func(server, name string) string {
 				reply, err := l.client.asks(t, server, name, dns.TypeA)
 				if err != nil || len(reply.Answer) == 0 {

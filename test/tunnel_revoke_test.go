@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"strings"
@@ -13,40 +14,72 @@ import (
 	"panteras/tunnel"
 )
 
-// Somebody who is removed in the middle of a transfer gets nothing more within a second;
-// the others notice nothing.
+// What is taken away ends in the middle of a transfer, within a second, be it all access or
+// a part of it; the others notice nothing. Peers are apart, whatever their policy says.
 func TestTunnelRemovesInMidTransfer(t *testing.T) {
 	l := newTunnelLab(t)
-	l.start()
+	l.start("--tunnel-routes", wideRoutes)
 	other := bareHost(t)
 	connect(t, other, "eth0", "10.201.0.2/24", l.gateway, "wan2", "10.201.0.1/24")
 	other.route(t, "10.200.0.0/24", "10.201.0.1")
 	l.service.source(t, serviceAddr+":80")
-	l.add("alice", nil).connect(l.client)
-	l.add("bob", nil).connect(other)
-	alice, bob := l.client.download(t, serviceAddr+":80"), other.download(t, serviceAddr+":80")
-	for what, end := range map[string]func() error{
-		"disabled": func() error {
-			_, err := l.store.Update(context.Background(), "alice", func(p *tunnel.Peer) error { p.Disabled = true; return nil })
-			return err
-		},
-		"removed": func() error { _, err := l.store.Remove(context.Background(), "alice"); return err },
-	} {
-		if _, err := l.store.Update(context.Background(), "alice", func(p *tunnel.Peer) error { p.Disabled = false; return nil }); err != nil {
-			break // removed
+	l.service.echo(t, serviceAddr+":81")
+	l.add("alice", func(p *tunnel.Peer) { p.Allow = rules(t, "10.210.0.0/24", "10.99.0.0/16", "fd99::/64") }).connect(l.client)
+	b := l.add("bob", nil)
+	b.connect(other)
+	bob := other.download(t, serviceAddr+":80")
+	for _, a := range []string{b.v4() + ":80", "[" + b.kept.Addresses[1].String() + "]:80"} {
+		other.echo(t, a)
+		if !other.reaches(t, a) {
+			t.Fatalf("bob does not reach himself at %s", a)
 		}
-		flows(t, alice)
+		if _, err := l.client.dial(t, "tcp", a, net.Dialer{}); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("a peer is not refused another one's %s: %v", a, err)
+		}
+	}
+	if l.client.pings(t, b.v4()) {
+		t.Error("a peer pings another one")
+	}
+	update := func(change func(*tunnel.Peer)) error {
+		_, err := l.store.Update(context.Background(), "alice", func(p *tunnel.Peer) error { change(p); return nil })
+		return err
+	}
+	for _, end := range []struct {
+		what string
+		do   func() error
+	}{
+		// The peer stays, and so does its session: that connections were allowed once is no reason.
+		{"narrowed", func() error {
+			return update(func(p *tunnel.Peer) { p.Allow = rules(t, serviceAddr+"/32:tcp/81") })
+		}},
+		{"disabled", func() error { return update(func(p *tunnel.Peer) { p.Disabled = true }) }},
+		{"removed", func() error { _, err := l.store.Remove(context.Background(), "alice"); return err }},
+	} {
+		lab.Eventually(t, patience, "alice to reach the service", func() bool { return l.client.reaches(t, serviceAddr+":81") })
+		alice := l.client.download(t, serviceAddr+":80")
 		began := time.Now()
-		if err := end(); err != nil {
+		if err := end.do(); err != nil {
 			t.Fatal(err)
 		}
 		since := ceases(t, alice, 500*time.Millisecond)
 		if took := since.Sub(began); took > time.Second {
-			t.Errorf("%s: traffic went on for %v", what, took)
+			t.Errorf("%s: traffic went on for %v", end.what, took)
 		}
 		flows(t, bob)
-		if what == "removed" {
-			break
+		switch end.what {
+		case "narrowed":
+			if !l.client.reaches(t, serviceAddr+":81") {
+				t.Error("what is still allowed is not reached")
+			}
+			fallthrough
+		case "disabled":
+			if err := update(func(p *tunnel.Peer) { p.Disabled, p.Allow = false, nil }); err != nil {
+				t.Fatal(err)
+			}
+			lab.Eventually(t, patience, "port 80 again", func() bool {
+				_, err := l.client.dial(t, "tcp", serviceAddr+":80", net.Dialer{Timeout: 2 * time.Second})
+				return err == nil
+			})
 		}
 	}
 	if show := l.gateway.run(t, "wg", "show", tunnelInterface, "peers"); strings.Count(show, "\n") != 1 {
@@ -122,4 +155,9 @@ func TestTunnelExpiryNeedsNobody(t *testing.T) {
 	lab.Eventually(t, patience, "the peer to leave the interface", func() bool {
 		return l.gateway.run(t, "wg", "show", tunnelInterface, "peers") == ""
 	})
+	// The gateway notices when an interface is taken away that another process serves.
+	l.gateway.run(t, "ip", "link", "delete", tunnelInterface)
+	if code := l.process.Wait(t, patience); code != 1 || !strings.Contains(l.process.Stderr(), "was removed by another program") {
+		t.Errorf("%d: %s", code, l.process.Stderr())
+	}
 }

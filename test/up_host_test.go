@@ -62,6 +62,9 @@ func TestUpRunsAHost(t *testing.T) {
 		t.Error("there is no control socket")
 	}
 	network := networkOf(t)
+	if len(h.keptServices(t)) == 0 {
+		t.Error("Consul keeps none of the host's services in its files, so their removal cannot be seen there")
+	}
 	h.must(t, "reload", "haproxy") // while it does, it has no ear for the signal to stop
 	began := time.Now()
 	if code := h.Stop(t); code != 0 {
@@ -75,6 +78,9 @@ func TestUpRunsAHost(t *testing.T) {
 		t.Errorf("processes are left: %q", left)
 	}
 	checkStopOrder(t, h.Stderr())
+	if left := h.keptServices(t); len(left) > 0 {
+		t.Errorf("these were not taken out of Consul: %q", left)
+	}
 	for _, pattern := range []string{"run/control.sock", "run/*/notify-*", "run/*/metrics.sock"} {
 		if left, _ := filepath.Glob(h.path(pattern)); len(left) > 0 {
 			t.Errorf("sockets are left: %q", left)
@@ -86,6 +92,28 @@ func TestUpRunsAHost(t *testing.T) {
 	if left := cgroupsOf(h.Pid()); len(left) > 0 {
 		t.Errorf("control groups are left: %q", left)
 	}
+}
+
+// keptServices are those that the host's Consul keeps for its next start: what is registered
+// now, or was when it ended.
+func (h *upHost) keptServices(t *testing.T) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob(h.path("state", "consul", "services", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		var kept struct{ Service struct{ Service string } }
+		text, err := os.ReadFile(file)
+		if err == nil {
+			err = json.Unmarshal(text, &kept)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, kept.Service.Service)
+	}
+	return names
 }
 
 // watchConsulTemplate puts a stand-in before consul-template that fails where Consul does

@@ -130,22 +130,61 @@ func zombiesOf(parents ...int) (n int) {
 	return n
 }
 
-// resumeTime is within what names are there again after a crash of the DNS server. On a
-// machine that does much else, one of some crashes must show it.
+// TestUpKilledWithItsGuard kills the launcher and its guard in one moment, as somebody does
+// who kills their whole process group: nobody is left to end what they started. What is part
+// of this program sees that, and ends itself.
+func TestUpKilledWithItsGuard(t *testing.T) {
+	t.Parallel()
+	ownNetwork(t)
+	addAddress(t, "net0", "10.7.0.1/24")
+	withDocker(t) // for a /run of its own, where the tunnel's socket is
+	h := newHost(t, "10.7.0.1", append(only("dns"), "TUNNEL_ENDPOINT=10.7.0.1", "TUNNEL_ROUTES=10.7.0.0/24", "TUNNEL_STORE=file")...)
+	h.up(t)
+	h.ready(t, "dns", "tunnel")
+	network := networkOf(t)
+	guard, launcher := h.guardAndLauncher(t, network)
+	// Stopped, neither of them can do anything about the end of the other one.
+	for _, sig := range []syscall.Signal{syscall.SIGSTOP, syscall.SIGKILL} {
+		for _, pid := range []int{guard, launcher} {
+			if err := syscall.Kill(pid, sig); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	killed := time.Now()
+	t.Cleanup(func() { // who does not see it must not outlive the test
+		for _, p := range inNetwork(network) {
+			pid, _, _ := strings.Cut(p, " ")
+			if n, err := strconv.Atoi(pid); err == nil {
+				_ = syscall.Kill(n, syscall.SIGKILL)
+			}
+		}
+	})
+	lab.Eventually(t, aSecond, "that all processes are gone", func() bool { return len(inNetwork(network)) == 0 })
+	t.Logf("nothing was left after %v", time.Since(killed))
+	h.Wait(t, patience)
+}
+
+// resumeTime is within what names are there again after a crash of the DNS server, on a
+// machine that does nothing else.
 const resumeTime = 200 * time.Millisecond
 
-// TestUpDNSKilled kills the DNS server while it is asked.
+// TestUpDNSKilled kills the DNS server while it is asked: names are there again at once, and
+// nothing else notices.
 func TestUpDNSKilled(t *testing.T) {
 	t.Parallel()
-	h := oneHost(t, only("marathon", "dns")...)
+	h := oneHost(t, only("consul", "consul-template", "marathon", "dns")...)
 	h.misbehave(t, "marathon", "alone")
 	h.useUpstream(t)
 	h.up(t)
-	h.ready(t, "marathon", "dns")
+	h.ready(t, "consul", "consul-template", "haproxy", "marathon", "dns")
 	server := dnsAt("10.7.0.1")
-	marathon := h.pids()["marathon"]
-	best, kills := aSecond, 0
-	for best > resumeTime && kills < 20 || kills < 2 {
+	others := h.pids()
+	delete(others, "dns")
+	const kills = 5
+	var took []float64
+	slowdown := 1.0
+	for kill := 1; kill <= kills; kill++ {
 		before := h.pids()["dns"]
 		// Another one each time: who asked in the moment of a kill waits for the answer.
 		load := startLoad(t, server, asker{network: "udp", names: []string{"www.example.org"}, address: "192.0.2.7"})
@@ -154,31 +193,32 @@ func TestUpDNSKilled(t *testing.T) {
 		if err := syscall.Kill(before, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
-		kills++
 		reply, err := exchange("udp", server, plainQuery("www.example.org", dns.TypeA))
 		if err != nil {
 			t.Fatalf("a question asked after the kill has no answer: %v", err)
 		}
 		wantAddress(t, reply, "192.0.2.7")
-		took := time.Since(killed)
-		t.Logf("from the kill to the answer: %v", took)
-		if took > aSecond {
-			t.Errorf("from the kill to the answer it took %v", took)
-		}
-		best = min(best, took)
+		took = append(took, time.Since(killed).Seconds())
 		after := h.is(t, "dns", "ready anew", func(d launcher.DaemonStatus) bool { return d.Ready && d.Pid != before })
-		if after.Restarts != kills || !strings.Contains(after.LastExit, "SIGKILL") {
-			t.Errorf("after %d kills dns has restarted %d times, at last because of %q", kills, after.Restarts, after.LastExit)
+		if after.Restarts != kill || !strings.Contains(after.LastExit, "SIGKILL") {
+			t.Errorf("after %d kills dns has restarted %d times, at last because of %q", kill, after.Restarts, after.LastExit)
 		}
-		if kills%2 == 0 { // what an operator asks for forgives: only some restarts in a row come at once
+		load.stop()
+		slowdown = max(slowdown, lab.Slowdown(t))
+		if kill%2 == 0 { // what an operator asks for forgives: only some restarts in a row come at once
 			h.must(t, "restart", "dns")
 		}
 	}
-	if best > resumeTime {
-		t.Errorf("of %d kills none had an answer within %v, but at best after %v", kills, resumeTime, best)
+	median := time.Duration(lab.Median(took) * float64(time.Second))
+	t.Logf("from the kill to the answer: %.3f s, on a machine on which everything takes up to %.1f times as long", took, slowdown)
+	if limit := time.Duration(float64(resumeTime) * slowdown); median > limit {
+		t.Errorf("from the kill to the answer it took %v (median of %d), want no more than %v", median, kills, limit)
 	}
-	if after := h.pids()["marathon"]; after != marathon {
-		t.Error("marathon had to start anew as well")
+	after := h.pids()
+	for name, pid := range others {
+		if after[name] != pid {
+			t.Errorf("%s had the pid %d and has %d", name, pid, after[name])
+		}
 	}
 }
 

@@ -116,7 +116,7 @@ func TestUpMarathonLosesItsLeadership(t *testing.T) {
 	}
 }
 
-// TestUpTakenPort tells who has the ports that it wants.
+// TestUpTakenPort is told who has the ports that it wants, by the plan and when it runs.
 func TestUpTakenPort(t *testing.T) {
 	t.Parallel()
 	h := smallHost(t, "DNS_LISTEN=10.7.0.1:53")
@@ -127,10 +127,20 @@ func TestUpTakenPort(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = l.Close() })
 	}
+	who := "pid " + strconv.Itoa(os.Getpid())
+	plan := h.must(t, "plan")
+	for _, setting := range []string{"DNS_LISTEN", "STATUS_LISTEN"} {
+		found := false
+		for line := range strings.Lines(plan) {
+			found = found || strings.Contains(line, setting) && strings.Contains(line, "is held by") && strings.Contains(line, who)
+		}
+		if !found {
+			t.Errorf("the plan does not say who holds the port of %s: %s", setting, plan)
+		}
+	}
 	h.up(t)
 	h.ready(t, "marathon")
 	d := h.state(t, "dns", launcher.StateBackoff)
-	who := "pid " + strconv.Itoa(os.Getpid())
 	wantText(t, "the reason", d.Reason, "53", who)
 	lab.Eventually(t, patience, "a word about STATUS_LISTEN", func() bool { return strings.Contains(h.Stderr(), "the status server cannot listen") })
 	for line := range strings.Lines(h.Stderr()) {

@@ -34,6 +34,9 @@ func Follow(ctx context.Context, store Reader, last Snapshot, accept func(Snapsh
 		})
 	}()
 	defer func() { <-watched }()
+	// A snapshot is made of views that were not taken at one moment: where the store was
+	// refused, what makes it acceptable may have come before the peers that came with it.
+	doubtful := true
 	again := time.NewTimer(0)
 	again.Stop()
 	defer again.Stop()
@@ -51,7 +54,8 @@ func Follow(ctx context.Context, store Reader, last Snapshot, accept func(Snapsh
 			confirmed = true
 		}
 		if n.err == nil && !confirmed {
-			if _, verdict, problems := Settle(&last, &n.snapshot); verdict == Confirm {
+			settled, verdict, problems := Settle(&last, &n.snapshot)
+			if verdict == Confirm || verdict == Accept && doubtful && vanished(&last, &settled) > 0 {
 				reportAll(report, problems)
 				n.snapshot, n.err = confirm(ctx, store)
 				confirmed = true
@@ -60,6 +64,7 @@ func Follow(ctx context.Context, store Reader, last Snapshot, accept func(Snapsh
 		if n.err == nil {
 			settled, verdict, problems := Settle(&last, &n.snapshot)
 			reportAll(report, problems)
+			doubtful = verdict != Accept
 			if verdict == Accept {
 				last = settled
 				accept(settled)

@@ -32,6 +32,9 @@ func Settle(last, next *Snapshot) (Snapshot, Verdict, []error) {
 			problems = append(problems, fmt.Errorf("%w; it is left out", b.Err))
 		}
 	}
+	if settled.Cluster.Importing {
+		return *last, Refuse, append(problems, errors.New("an import into the store has not ended; the last state stays in force until it does; if it was cut off, run `panteras peer import` again"))
+	}
 	// Without peers there is nothing to lose.
 	if len(last.Peers) > 0 && settled.Cluster != last.Cluster {
 		return *last, Refuse, append(problems, lost(last.Cluster, settled.Cluster))

@@ -31,6 +31,7 @@ func names(s *Snapshot) string {
 func TestSettle(t *testing.T) {
 	ours, theirs := NewCluster(), NewCluster()
 	consistent := func(s Snapshot) Snapshot { s.Consistent = true; return s }
+	importing := func(s Snapshot) Snapshot { s.Cluster.Importing = true; return s }
 	broken := func(s Snapshot, kind Kind, name string) Snapshot {
 		s.Broken = append(s.Broken, Broken{kind, name, errors.New("garbage in " + name)})
 		return s
@@ -51,6 +52,8 @@ func TestSettle(t *testing.T) {
 		{"an empty answer", state(ours, 1, 2), consistent(Snapshot{}), Refuse, "peer1 peer2", "the token may not read it"},
 		{"another store", state(ours, 1), consistent(state(theirs, 1)), Refuse, "peer1", "made anew"},
 		{"another store, and nothing to lose", state(ours), state(theirs, 1), Accept, "peer1", ""},
+		{"an import under way", state(ours, 1, 2, 3), consistent(importing(state(ours, 1, 2))), Refuse, "peer1 peer2 peer3", "peer import"},
+		{"an import under way, and nobody to lose", state(theirs), importing(state(ours, 1)), Refuse, "", "peer import"},
 		{"a broken peer", state(ours, 1, 2, 3), broken(state(ours, 1, 3), KindPeer, "peer2"), Accept, "peer1 peer2 peer3", "last good state"},
 		{"a new peer that is broken", state(ours, 1), broken(state(ours, 1), KindPeer, "peer2"), Accept, "peer1", "left out"},
 		{"all peers are broken", state(ours, 1), broken(state(ours), KindPeer, "peer1"), Accept, "peer1", "last good state"},
@@ -168,10 +171,29 @@ func TestFollow(t *testing.T) {
 		store.answer(Snapshot{Consistent: true}, nil)
 		store.told <- Snapshot{Consistent: true}
 		expect("an empty store", 3, -1, "peer4")
-		cancel()
-		<-done
 		if last := reported[len(reported)-1]; !strings.Contains(last, "peer import") {
 			t.Errorf("reported %q", last)
 		}
+
+		// When it is back, those are not gone whose entries come a little later.
+		store.told <- state(ours, 4, 5, 6, 7)
+		expect("the store is back", 4, -1, "peer4 peer5 peer6 peer7")
+		store.told <- Snapshot{Consistent: true}
+		expect("an empty store", 4, -1, "peer4 peer5 peer6 peer7")
+		full = state(ours, 4, 5, 6, 7, 8)
+		full.Consistent = true
+		store.answer(full, nil)
+		late := state(ours, 4, 5, 6)
+		late.Consistent = true
+		store.told <- late
+		expect("an import that has ended", 5, -1, "peer4 peer5 peer6 peer7 peer8")
+		reads := store.count()
+		store.told <- state(ours, 4, 5, 6, 8)
+		expect("a removal", 6, -1, "peer4 peer5 peer6 peer8")
+		if store.count() != reads {
+			t.Error("a removal of one needs a second read")
+		}
+		cancel()
+		<-done
 	})
 }

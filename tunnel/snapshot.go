@@ -9,7 +9,7 @@ import (
 
 // Snapshot is all that a store held at one moment, read-only for everybody.
 type Snapshot struct {
-	// Consistent tells that the read went through the store's leader, so that it
+	// Consistent tells that all of it was so at one moment, as the store's leader says: it
 	// cannot have been an old or a partial view.
 	Consistent bool
 	// Cluster is what was made once for all gateways. It stands in the store as
@@ -28,6 +28,9 @@ type Cluster struct {
 	// ULA is the tunnel's IPv6 network where TUNNEL_CIDR6 names none, a /64. The
 	// zero Prefix says that nobody has used the store yet.
 	ULA netip.Prefix `json:"ula"`
+	// Importing says that a backup is being put into the store, whose peers are not all
+	// there yet. It stays if the import was cut off.
+	Importing bool `json:"importing,omitzero"`
 }
 
 // NewCluster makes a cluster of its own: 40 random bits after fd, as RFC 4193 has it.

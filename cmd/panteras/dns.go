@@ -10,6 +10,7 @@ import (
 
 	"panteras/configs"
 	"panteras/dnsserver"
+	"panteras/launcher/guard"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -34,7 +35,10 @@ func newDNSCommand(a *app) *cobra.Command {
 		Short: "Serve DNS: Consul's names from Consul, the rest from the recursors",
 		Long:  dnsHelp,
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.serveDNS(cmd) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			guard.EndWithLauncher()
+			return a.serveDNS(cmd)
+		},
 	}
 	addSettingsFlags(cmd, configs.GroupCommon)
 	return cmd

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"panteras/configs"
+	"panteras/launcher/guard"
 	"panteras/tunnel"
 	"panteras/tunnel/gateway"
 
@@ -37,7 +38,10 @@ func newGatewayCommand(a *app) *cobra.Command {
 		Short: "Run the gateway of the tunnel",
 		Long:  gatewayHelp,
 		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runGateway(cmd) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			guard.EndWithLauncher()
+			return a.runGateway(cmd)
+		},
 	}
 	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel)
 	cmd.AddCommand(newGatewayKeyCommand(a))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,7 +18,8 @@ tunnel/preshared.key if there is one, in STATE_DIR as well.`
 
 const peerImportHelp = `Put a backup into the store: "-" reads it from the standard input. What is there
 already and equal stays; anything else in the way is an error before anything is
-changed, so an import that was cut off may be run again.
+changed, so an import that was cut off may be run again. Where the store was wiped,
+gateways have the peers in force when all of them are there, and what they had until then.
 
 With --tunnel-store it moves this host to another store.`
 
@@ -69,13 +71,13 @@ func newPeerImportCommand(a *app) *cobra.Command {
 			if n > 0 {
 				fmt.Fprintf(a.stderr, "imported %d of %d peers\n", n, len(backup.Peers))
 			}
+			if n > 0 || err == nil { // also what an import has done that was cut off
+				err = errors.Join(err, audit.RecordMany("import", n))
+			}
 			if err != nil {
 				return err
 			}
-			if err := store.Remember(d.folder, choice); err != nil {
-				return err
-			}
-			return audit.RecordMany("import", n)
+			return store.Remember(d.folder, choice)
 		},
 	}
 	addPeerSettings(cmd)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -25,6 +26,8 @@ type office struct {
 	t   *testing.T
 	dir string
 	env []string
+	// stdout is where commands print, for one that looks what that is.
+	stdout io.Writer
 }
 
 func newOffice(t *testing.T) *office {
@@ -69,7 +72,11 @@ func (o *office) peer(args ...string) outcome {
 	env := []string{"IP=10.0.0.5", "HOSTNAME=host1", "STATE_DIR=" + o.path("state"), "RUN_DIR=" + o.path("run"), "LOG_DIR=" + o.path("log")}
 	env = append(env, o.env...)
 	var stdout, stderr bytes.Buffer
-	code := run(append([]string{"--restricted", o.dir, "peer"}, args...), env, &stdout, &stderr)
+	out := io.Writer(&stdout)
+	if o.stdout != nil {
+		out = o.stdout
+	}
+	code := run(append([]string{"--restricted", o.dir, "peer"}, args...), env, out, &stderr)
 	return outcome{code, stdout.String(), stderr.String()}
 }
 
@@ -243,51 +250,6 @@ func TestPeerListShowsWhatTheGatewayKnows(t *testing.T) {
 	answers <- string(status)
 	if shown := o.must("show", "alice").stdout; !strings.Contains(shown, "endpoint        192.0.2.1:1234") || !strings.Contains(shown, "all that the gateway routes") {
 		t.Errorf("show:\n%s", shown)
-	}
-}
-
-func TestPeerFiles(t *testing.T) {
-	o := newOffice(t)
-	o.must("add", "alice", "--output", o.path("alice.conf"), "--preshared-key")
-	first := parseFile(t, o.read("alice.conf"))
-	if info, err := os.Stat(o.path("alice.conf")); err != nil || info.Mode().Perm() != 0o600 || first.PresharedKey.IsZero() {
-		t.Errorf("%v, %v, %+v", info, err, first)
-	}
-	wantOutcome(t, o.peer("add", "bob", "--output", o.path("alice.conf")), 1, "alice.conf exists already")
-	if len(o.list()) != 1 {
-		t.Error("a peer that got no file has stayed")
-	}
-	got := o.must("add", "mac", "--os", "macos", "--output", o.path("the-mac-of-the-boss.conf"))
-	short := client.FilePath(o.path("the-mac-of-the-boss.conf"))
-	wantOutcome(t, got, 0, "so the file is "+short, "run "+strings.TrimSuffix(short, ".conf")+"-dns.sh once")
-	if script := o.read(filepath.Base(strings.TrimSuffix(short, ".conf") + "-dns.sh")); !strings.Contains(script, "/etc/resolver/consul") {
-		t.Errorf("the script is %s", script)
-	}
-	if err := os.Mkdir(o.path("files"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	o.must("add", "win", "--os", "windows", "--output", o.path("files"))
-	parseFile(t, o.read("files", "win.conf"))
-	got = o.must("add", "phone", "--os", "mobile", "--qr", "--png", o.path("phone.png"), "--output", o.path("phone.conf"))
-	if !strings.Contains(got.stdout, "█") || strings.Contains(got.stdout, "PrivateKey") || !strings.HasPrefix(o.read("phone.png"), "\x89PNG") {
-		t.Errorf("printed %q", got.stdout)
-	}
-	if phone := parseFile(t, o.read("phone.conf")); len(phone.DNS) != 1 || len(phone.Hooks) != 0 {
-		t.Errorf("the phone's file says %+v", phone)
-	}
-
-	got = o.must("rotate", "alice", "--output", o.path("alice2.conf"))
-	second := parseFile(t, o.read("alice2.conf"))
-	wantOutcome(t, got, 0, "rotated alice")
-	if second.PrivateKey == first.PrivateKey || second.PresharedKey == first.PresharedKey || second.PresharedKey.IsZero() || !cmp.Equal(second.Addresses, first.Addresses, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })) {
-		t.Errorf("rotated from %+v to %+v", first, second)
-	}
-	wantOutcome(t, o.peer("rotate", "alice", "--output", o.path("alice2.conf")), 1, "exists already")
-	if o.list()[0]["public_key"] != second.PrivateKey.Public().String() {
-		t.Error("a rotation whose file could not be written has changed the key")
-	}
-	if shown := o.must("show", "alice", "--json").stdout; !strings.Contains(shown, `"preshared_key": true`) || strings.Contains(shown, second.PresharedKey.Reveal()) {
-		t.Errorf("show: %s", shown)
 	}
 }
 

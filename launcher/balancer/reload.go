@@ -70,6 +70,9 @@ const (
 	reloadPoll      = 20 * time.Millisecond
 	reloadAsk       = 100 * time.Millisecond
 	mostReloadAsk   = time.Second
+	// goneTime is how long HAProxy may seem not to run at all while it starts anew. Who
+	// stops it and then consul-template waits for this.
+	goneTime = 2 * time.Second
 )
 
 // reload reloads HAProxy and waits until it has the shape.
@@ -86,8 +89,20 @@ func (b *Balancer) reload(ctx context.Context, shape string) error {
 	}
 	ticker := time.NewTicker(reloadPoll)
 	defer ticker.Stop()
+	var away time.Time // since when neither a worker nor the master is there
 	// A worker that is about to end may take a connection and never answer.
-	for timeout := reloadAsk; b.runningWithin(timeout) != shape; timeout = min(2*timeout, mostReloadAsk) {
+	for timeout := reloadAsk; ; timeout = min(2*timeout, mostReloadAsk) {
+		running := b.runningWithin(timeout)
+		switch {
+		case running == shape:
+			return nil
+		case running != "" || !b.gone():
+			away = time.Time{}
+		case away.IsZero():
+			away = time.Now()
+		case time.Since(away) > goneTime:
+			return errors.New("HAProxy was stopped while it was to read its new configuration")
+		}
 		if b.failures(timeout) > failures {
 			return errors.New("HAProxy did not start with the new configuration, although it passed the check, and goes on with the last good one; its log says why")
 		}
@@ -97,7 +112,6 @@ func (b *Balancer) reload(ctx context.Context, shape string) error {
 		case <-ticker.C:
 		}
 	}
-	return nil
 }
 
 var failed = regexp.MustCompile(`\[failed: ([0-9]+)\]`)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"panteras/configs/haproxy"
 	"panteras/internal/lab"
@@ -265,23 +266,36 @@ func TestRefusedConfigurations(t *testing.T) {
 	}
 }
 
-// TestStoppedMeanwhile: where HAProxy ends while a snapshot is applied, the configuration
-// is for its next start.
+// TestStoppedMeanwhile: where HAProxy ends while a snapshot is applied, before it reloads or
+// right after it was asked to, that is soon over, and the configuration is for its next start.
 func TestStoppedMeanwhile(t *testing.T) {
 	t.Parallel()
-	a := web(t, "web", "a", "haproxy")
-	r := startedRig(t, a)
-	reloader := r.Reloader
-	r.Reloader = ReloadFunc(func(ctx ctxType) error {
-		r.haproxy.Stop(t)
-		return reloader.Reload(ctx)
-	})
-	if result := r.apply(a, web(t, "new", "new", "haproxy")); result.Running {
-		t.Errorf("%+v", result)
-	}
-	r.startHAProxy()
-	if code, body := r.get("new.service.consul", "/"); code != 200 || body != "new" {
-		t.Errorf("the new service: %d %s", code, body)
+	for _, asked := range []bool{false, true} {
+		a := web(t, "web", "a", "haproxy")
+		r := startedRig(t, a)
+		reloader := r.Reloader
+		var stopped time.Time
+		r.Reloader = ReloadFunc(func(ctx ctxType) (err error) {
+			if asked {
+				err = reloader.Reload(ctx)
+				r.haproxy.Kill() // a signal to stop could get lost now
+			} else {
+				r.haproxy.Stop(t)
+				err = reloader.Reload(ctx)
+			}
+			stopped = time.Now()
+			return err
+		})
+		if result := r.apply(a, web(t, "new", "new", "haproxy")); result.Running {
+			t.Errorf("%+v", result)
+		}
+		if took := time.Since(stopped); took > defaultPatience/2 {
+			t.Errorf("asked %t: it took %v to see that HAProxy is gone", asked, took)
+		}
+		r.startHAProxy()
+		if code, body := r.get("new.service.consul", "/"); code != 200 || body != "new" {
+			t.Errorf("the new service: %d %s", code, body)
+		}
 	}
 }
 

@@ -87,7 +87,7 @@ func TestSystemd(t *testing.T) {
 	got := understood(t, path)
 	for _, want := range []string{
 		"Type: notify", "NotifyAccess: all", "KillMode: mixed", "KillSignal: SIGTERM", "Restart: always", "OOMPolicy: continue", "IgnoreSIGPIPE: no",
-		"TimeoutStartSec: infinity", "RestartSec: 2s", "Delegate: yes", "ProtectSystem: full", "LockPersonality: yes",
+		"RestartSec: 2s", "Delegate: yes", "ProtectSystem: full", "LockPersonality: yes",
 		fmt.Sprintf("LimitNOFILE: %d", 65536),
 		"Environment: CLUSTER_NAME=" + nasty, "Environment: SLAVE=false", `Environment: MARATHON_PARAMS='--x=a\b' --y=%i`,
 	} {

@@ -63,7 +63,8 @@ type Host struct {
 	supervisor *supervisor.Supervisor
 	status     *net.TCPListener
 	upgrades   chan string
-	changes    chan launcher.Status // the newest status, for those who register
+	// The newest status, for who registers, and for who tells daemons about others.
+	changes, watched chan launcher.Status
 
 	stopRegister func()
 	// asked tells that a signal has asked for a reload which has not read the settings yet.
@@ -89,7 +90,7 @@ func (e *SettingsError) Unwrap() error { return e.err }
 // Run runs this host's daemons until ctx is done and then stops them in order. urgent is closed when somebody asks a second
 // time.
 func Run(ctx context.Context, o Options, reloads <-chan os.Signal, urgent <-chan struct{}) error {
-	h := &Host{o: o, upgrades: make(chan string, 1), changes: make(chan launcher.Status, 1)}
+	h := &Host{o: o, upgrades: make(chan string, 1), changes: make(chan launcher.Status, 1), watched: make(chan launcher.Status, 1)}
 	left, err := inheritance()
 	if err != nil {
 		return err
@@ -169,6 +170,10 @@ func (h *Host) run(ctx context.Context, left *handOver, plan *launcher.Plan, rel
 	defer h.stopRegister()
 	register.Go(func() { h.registerLoop(registering) })
 	register.Go(func() { watchClock(registering, h.o.Log) })
+	var watch sync.WaitGroup
+	watching, stopWatching := context.WithCancel(context.Background())
+	defer func() { stopWatching(); watch.Wait() }()
+	watch.Go(func() { h.watchLoop(watching) })
 
 	ended := make(chan struct{})
 	go func() {
@@ -309,14 +314,21 @@ func (h *Host) changed(s launcher.Status) {
 	h.mu.Lock()
 	h.lastStatus = s
 	h.mu.Unlock()
+	replace(h.changes, s)
+	replace(h.watched, s)
+}
+
+// replace puts a value into a channel of one, in the place of an older one that nobody
+// took. Nobody else may send there.
+func replace[T any](c chan T, value T) {
 	for {
 		select {
-		case h.changes <- s:
+		case c <- value:
 			return
 		default:
 		}
 		select {
-		case <-h.changes: // an older one that nobody took
+		case <-c:
 		default:
 		}
 	}

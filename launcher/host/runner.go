@@ -7,10 +7,12 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"panteras/launcher"
+	"panteras/launcher/guard"
 	"panteras/launcher/proc"
 	"panteras/launcher/supervisor"
 )
@@ -26,6 +28,12 @@ func (h runner) Start(d launcher.Daemon) (supervisor.Process, error) {
 	}
 	if err := h.writeFiles(d); err != nil {
 		return nil, err
+	}
+	if d.Watch.Daemon != "" {
+		// It starts when the other one is ready; the file may be of another run.
+		if err := writeWatch(d, false); err != nil {
+			return nil, fmt.Errorf("cannot write a file of %s: %w", d.Name, err)
+		}
 	}
 	caps, err := capabilities(d.Capabilities)
 	if err != nil {
@@ -51,6 +59,9 @@ func (h runner) Start(d launcher.Daemon) (supervisor.Process, error) {
 		return nil, err
 	}
 	env := maps.Clone(d.Env)
+	if d.Self {
+		env[guard.EnvLauncher] = strconv.Itoa(os.Getpid())
+	}
 	var ready *readiness
 	if d.Probe.Kind == launcher.ProbeNotify {
 		if ready, err = newReadiness(filepath.Join(h.settings().RunDir, d.Name, notifyPrefix+rand.Text()[:8]), own); err != nil {

@@ -1,89 +1,20 @@
 package page
 
 import (
-	"bufio"
-	"context"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"panteras/launcher"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// visitor is a browser without a screen.
-type visitor struct {
-	t       *testing.T
-	address string
-	cookie  *http.Cookie
-	proof   string
-}
-
-// ask sends a request, which edit may change, and returns the answer and its body.
-func (v *visitor) ask(method, path, form string, edit func(*http.Request)) (answer *http.Response, body string) {
-	v.t.Helper()
-	r, err := http.NewRequest(method, "http://"+v.address+path, strings.NewReader(form))
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	if form != "" {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	if v.cookie != nil {
-		r.AddCookie(v.cookie)
-	}
-	r.Header.Set(proofHeader, v.proof)
-	if edit != nil {
-		edit(r)
-	}
-	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, Timeout: patient,
-	}
-	answer, err = client.Do(r)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	return answer, string(text)
-}
-
-// login gets a cookie and the proof that the page holds.
-func (v *visitor) login() {
-	v.t.Helper()
-	answer, body := v.ask("POST", "/page/login", "token="+secret, nil)
-	if answer.StatusCode != http.StatusSeeOther || answer.Header.Get("Location") != "/page/" || len(answer.Cookies()) != 1 {
-		v.t.Fatalf("the login is answered with %d %s", answer.StatusCode, body)
-	}
-	v.cookie = answer.Cookies()[0]
-	_, body = v.ask("GET", "/page/", "", nil)
-	_, rest, ok := strings.Cut(body, `data-proof="`)
-	if v.proof, _, _ = strings.Cut(rest, `"`); !ok {
-		v.t.Fatalf("there is no proof in %s", body)
-	}
-}
-
-func newVisitor(t *testing.T) (*visitor, *world) {
-	t.Helper()
-	w := newWorld(t)
-	return &visitor{t: t, address: w.serve(t, "").address}, w
-}
 
 func TestLogin(t *testing.T) {
 	t.Parallel()
@@ -317,129 +248,6 @@ func TestActions(t *testing.T) {
 	if diff := cmp.Diff([]string{"restart consul"}, w.supervisor.Calls()); diff != "" {
 		t.Errorf("what was done:\n%s", diff)
 	}
-}
-
-// events reads events of a stream until one satisfies enough.
-func (v *visitor) events(path string, enough func(event, data string) bool) {
-	v.t.Helper()
-	r, err := http.NewRequestWithContext(v.t.Context(), "GET", "http://"+v.address+path, nil)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	r.AddCookie(v.cookie)
-	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patient}).Do(r)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	lines, event := bufio.NewScanner(answer.Body), ""
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
-			event = name
-		}
-		if data, ok := strings.CutPrefix(lines.Text(), "data: "); ok && enough(event, data) {
-			return
-		}
-	}
-	v.t.Fatalf("the stream %s ended: %v", path, lines.Err())
-}
-
-// TestEvents sends what differs, and nothing twice.
-func TestEvents(t *testing.T) {
-	t.Parallel()
-	v, w := newVisitor(t)
-	v.login()
-	first, changed := map[string]int{}, false
-	v.events("/page/events", func(event, data string) bool {
-		var p part
-		if event != "part" {
-			return false
-		}
-		if err := json.Unmarshal([]byte(data), &p); err != nil {
-			t.Fatal(err)
-		}
-		if strings.Contains(string(p.HTML), evil) {
-			t.Errorf("%s is not escaped", p.ID)
-		}
-		first[p.ID]++
-		if len(first) == 7 && !changed {
-			changed = true
-			w.state("zookeeper", launcher.StateFailed)
-		}
-		return p.ID == "daemons" && strings.Contains(string(p.HTML), "failed")
-	})
-	if first["balancer"] != 1 || first["links"] != 1 {
-		t.Errorf("parts came %v times", first)
-	}
-	w.logs.Write("consul", evil)
-	v.events("/page/daemons/consul/log", func(event, data string) bool {
-		return event == "line" && strings.Contains(data, `\u003cscript\u003e`)
-	})
-}
-
-// TestManyStreams has more open than there is room for.
-func TestManyStreams(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	s := w.serve(t, "")
-	v := &visitor{t: t, address: s.address}
-	v.login()
-	for range streams {
-		s.page.follow <- struct{}{}
-	}
-	for _, path := range []string{"/page/events", "/page/daemons/consul/log"} {
-		if answer, body := v.ask("GET", path, "", nil); answer.StatusCode != http.StatusTooManyRequests {
-			t.Errorf("%s is answered with %d %s", path, answer.StatusCode, body)
-		}
-	}
-	for range streams {
-		<-s.page.follow
-	}
-}
-
-// TestSessionEnds is a week later.
-func TestSessionEnds(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s := newSessions(secret, time.Now)
-		r := &http.Request{Header: http.Header{}}
-		r.AddCookie(&http.Cookie{Name: cookieName, Value: "set by somebody else"})
-		r.AddCookie(s.cookie(true))
-		if one, ok := newSessions(secret, time.Now).of(r); !ok || time.Until(one.expires) != sessionTime {
-			t.Errorf("a new launcher does not know the session: %v", one)
-		}
-		time.Sleep(sessionTime - time.Second)
-		if _, ok := s.of(r); !ok {
-			t.Error("it ends too early")
-		}
-		time.Sleep(time.Second)
-		if _, ok := s.of(r); ok {
-			t.Error("it does not end")
-		}
-	})
-}
-
-// TestSlowSource has a source that does not answer: the page comes all the same.
-func TestSlowSource(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	o := w.options("1")
-	block := make(chan struct{})
-	o.Balancer = func(context.Context) (Balancer, error) { <-block; return Balancer{}, errors.New("gone") }
-	p := New(o)
-	parts, err := p.current(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text := string(byID(parts)["balancer"]); !strings.Contains(text, "no answer yet") {
-		t.Errorf("the balancer is shown as %s", text)
-	}
-	if text := string(byID(parts)["daemons"]); !strings.Contains(text, "zookeeper") {
-		t.Errorf("the daemons are shown as %s", text)
-	}
-	close(block)
-	p.Close()
 }
 
 // TestAssets are whole and not minified: who reads the script may judge it.

@@ -2,32 +2,60 @@ package probe
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+
+	"panteras/launcher"
+
+	consul "github.com/hashicorp/consul/api"
 )
 
 // client keeps no connections, asks no proxy and goes where it is sent and nowhere else.
-var client = &http.Client{
-	Transport: &http.Transport{
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: most,
-	},
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+func client(trust *tls.Config) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			TLSClientConfig:        trust,
+			DisableKeepAlives:      true,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: most,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
-// checkHTTP wants a status of 200 to 299 and expect in the body.
-func checkHTTP(ctx context.Context, address, expect string) error {
+// trust reads the files of a probe over TLS each time, since they may have changed; nil
+// is what Go does by default.
+func trust(t *launcher.TLS) (*tls.Config, error) {
+	if t == nil {
+		return nil, nil
+	}
+	config, err := consul.SetupTLSConfig(&consul.TLSConfig{
+		Address: t.ServerName, CAFile: t.CAFile, CAPath: t.CAPath, CertFile: t.CertFile, KeyFile: t.KeyFile, InsecureSkipVerify: t.SkipVerify,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("cannot prepare TLS: %w", err)
+	}
+	return config, nil
+}
+
+// checkHTTP wants a status of 200 to 299 and what the probe expects in the body.
+func checkHTTP(ctx context.Context, p launcher.Probe) error {
+	address, expect := p.URL, p.Expect
+	config, err := trust(p.TLS)
+	if err != nil {
+		return fmt.Errorf("cannot ask %s: %w", address, err)
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
 		return err
 	}
 	request.Header.Set("User-Agent", "panteras")
-	response, err := client.Do(request)
+	response, err := client(config).Do(request)
 	if err != nil {
 		// The outer error repeats the address.
 		if outer := (*url.Error)(nil); errors.As(err, &outer) {

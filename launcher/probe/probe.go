@@ -36,7 +36,7 @@ func Check(ctx context.Context, p launcher.Probe) error {
 	defer cancel()
 	switch p.Kind {
 	case launcher.ProbeHTTP:
-		return checkHTTP(within, p.URL, p.Expect)
+		return checkHTTP(within, p)
 	case launcher.ProbeTCP:
 		conn, err := dial(within, p.Address)
 		if err == nil {

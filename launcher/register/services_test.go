@@ -56,6 +56,12 @@ func TestServices(t *testing.T) {
 			{Name: "panteras-dns", Address: "10.0.0.5", Port: 53, CheckTCP: "10.0.0.5:53"},
 			{Name: "panteras-gateway", Address: "10.0.0.5", Port: 51820},
 		}},
+		{"a Consul that takes TLS as well", []string{"SLAVE=false", "START_MESOS_MASTER=false", "START_MARATHON=false", "START_CHRONOS=false", "START_DNS=false", "CONSUL_HTTP_ADDR=https://10.0.0.5:8501"}, []Service{
+			web("consul-ui", "http://10.0.0.5:8500/v1/status/leader", 8500),
+		}},
+		{"a Consul that takes nothing but TLS, which HAProxy does not speak", []string{
+			"SLAVE=false", "START_MESOS_MASTER=false", "START_MARATHON=false", "START_CHRONOS=false", "START_DNS=false", "CONSUL_HTTP_ADDR=https://10.0.0.5:8501", "CONSUL_PARAMS=-http-port=-1",
+		}, []Service{{Name: "consul-ui", Address: "10.0.0.5", Port: 8501, CheckTCP: "10.0.0.5:8501"}}},
 		{"a master, and nothing that an operator does not want", []string{
 			"SLAVE=false", "REGISTER_CONSUL_UI=false", "REGISTER_MESOS_MASTER=false", "REGISTER_CHRONOS=false", "START_DNS=false",
 		}, []Service{web("marathon", "http://10.0.0.5:8080/v2/leader", 8080)}},

@@ -35,7 +35,7 @@ func (s *Supervisor) Start(ctx context.Context, name string) error {
 			return err
 		}
 		d.wanted, d.failures = true, 0
-		if d.run == nil {
+		if d.over() {
 			s.wait(d)
 		}
 		return nil
@@ -80,7 +80,7 @@ func (s *Supervisor) Restart(ctx context.Context, name string) error {
 // restart makes a daemon start anew.
 func (s *Supervisor) restart(d *daemon) {
 	switch {
-	case d.run == nil:
+	case d.over():
 		s.wait(d)
 	case d.plan.Overlaps && d.state != launcher.StateStopping && s.opts.Runner.CanOverlap(d.plan):
 		s.succeed(d)

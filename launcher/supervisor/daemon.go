@@ -51,6 +51,12 @@ type run struct {
 	stopped bool
 }
 
+// over tells that a daemon has no process, or one that has ended by itself, of which
+// something may be left for a moment.
+func (d *daemon) over() bool {
+	return d.run == nil || d.run.exit != nil && d.state != launcher.StateStopping
+}
+
 // askBy says how a process is asked from now on.
 func (r *run) askBy(p launcher.Probe) { r.probe.Store(&p) }
 

@@ -29,8 +29,42 @@ type DaemonSnapshot struct {
 	Pid     int       `json:"pid"`
 	Started time.Time `json:"started"`
 	ReadyAt time.Time `json:"ready_at"`
+	// Ages are those times as the clock that nobody sets tells them. Programs before they
+	// were handed over left none.
+	Ages *Ages `json:"ages,omitempty"`
 	// Process is what carries over a running process.
 	Process Process `json:"-"`
+}
+
+// Ages are how long ago times of a [DaemonSnapshot] were, and how far RetryAt is. A time
+// by itself loses the clock that nobody sets on its way, and when somebody sets the other
+// one, a process would seem to have run for an hour more, or for less than nothing.
+type Ages struct {
+	Since   time.Duration `json:"since"`
+	Started time.Duration `json:"started"`
+	ReadyAt time.Duration `json:"ready_at"`
+	RetryIn time.Duration `json:"retry_in"`
+}
+
+// aged is the snapshot with its ages by now.
+func (d DaemonSnapshot) aged(now time.Time) DaemonSnapshot {
+	d.Ages = &Ages{Since: now.Sub(d.Since), Started: now.Sub(d.Started), ReadyAt: now.Sub(d.ReadyAt), RetryIn: d.RetryAt.Sub(now)}
+	return d
+}
+
+// dated is the snapshot with times that both clocks of this process tell.
+func (d DaemonSnapshot) dated(now time.Time) DaemonSnapshot {
+	if d.Ages == nil {
+		return d
+	}
+	for t, date := range map[*time.Time]time.Time{
+		&d.Since: now.Add(-d.Ages.Since), &d.Started: now.Add(-d.Ages.Started), &d.ReadyAt: now.Add(-d.Ages.ReadyAt), &d.RetryAt: now.Add(d.Ages.RetryIn),
+	} {
+		if !t.IsZero() {
+			*t = date
+		}
+	}
+	return d
 }
 
 // HandOver waits until no daemon is being stopped and then calls f with all there is
@@ -68,6 +102,7 @@ func (s *Supervisor) ending(d *daemon) bool {
 
 func (s *Supervisor) snapshot() *Snapshot {
 	var snap Snapshot
+	now := time.Now()
 	for _, d := range s.daemons {
 		one := DaemonSnapshot{
 			Plan: d.plan, Wanted: d.wanted, State: d.state, Since: d.since, Reason: d.reason, Failures: d.failures,
@@ -80,7 +115,7 @@ func (s *Supervisor) snapshot() *Snapshot {
 		if r != nil {
 			one.Pid, one.Started, one.ReadyAt, one.Process = r.process.Pid(), r.started, r.readyAt, r.process
 		}
-		snap.Daemons = append(snap.Daemons, one)
+		snap.Daemons = append(snap.Daemons, one.aged(now))
 	}
 	return &snap
 }
@@ -88,7 +123,9 @@ func (s *Supervisor) snapshot() *Snapshot {
 // restore takes over daemons as another process left them. They keep the plan that
 // they were started with: the next reload compares.
 func (s *Supervisor) restore(from *Snapshot) {
+	now := time.Now()
 	for _, was := range from.Daemons {
+		was = was.dated(now)
 		d := s.byName[was.Plan.Name]
 		if d == nil {
 			continue

@@ -103,7 +103,7 @@ func (s *Supervisor) adopt(d *daemon, next launcher.Daemon, force bool) (begun b
 			d.run.askBy(next.Probe)
 		}
 		return false, nil
-	case d.run == nil: // it does not run, and may do so with what is new
+	case d.over(): // it does not run, and may do so with what is new
 		d.failures = 0
 		s.wait(d)
 		return true, nil

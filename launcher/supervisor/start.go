@@ -45,7 +45,8 @@ func (s *Supervisor) wait(d *daemon) {
 
 // exited is told that the process which was started has ended. What it leaves behind
 // is ended, too, before another one starts, unless these are tasks that are meant to
-// outlive it.
+// outlive it. How the daemon goes on is decided at once: one whose process has ended is
+// not ready, however long the rest of it takes.
 func (s *Supervisor) exited(d *daemon, r *run, e proc.Exit) {
 	r.exit = &e
 	close(r.ended)
@@ -64,6 +65,9 @@ func (s *Supervisor) exited(d *daemon, r *run, e proc.Exit) {
 		s.ended(d, r)
 	default:
 		r.process.KillAll()
+		if d.run == r {
+			s.ended(d, r)
+		}
 	}
 }
 
@@ -74,16 +78,18 @@ func (s *Supervisor) gone(d *daemon, r *run) {
 		return
 	}
 	d.run = nil
-	d.stopTimer()
-	if d.state == launcher.StateStopping {
+	switch {
+	case d.state == launcher.StateStopping:
+		d.stopTimer()
 		s.stopped(d)
-		return
+	case d.plan.TasksOutlive:
+		s.ended(d, r)
 	}
-	s.ended(d, r)
 }
 
 // ended decides how a daemon goes on whose process has ended on its own.
 func (s *Supervisor) ended(d *daemon, r *run) {
+	d.stopTimer()
 	e := restart.Exit{Code: r.exit.Code, Signal: r.exit.Signal, Ran: time.Since(r.started)}
 	if !r.readyAt.IsZero() {
 		e.WasReady, e.Ran = true, time.Since(r.readyAt)

@@ -225,7 +225,7 @@ func (s *Supervisor) settle() {
 				s.settleStop(d)
 				continue
 			}
-			if d.state == launcher.StateWaiting && s.unblocked(d) {
+			if d.state == launcher.StateWaiting && d.run == nil && s.unblocked(d) {
 				s.start(d)
 				again = true // it may be ready at once
 			}

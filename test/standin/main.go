@@ -11,6 +11,7 @@
 //	children     leaves a child, one in another session, and one that a parent left
 //	alone        does not look for ZooKeeper
 //	stubborn     does not mind SIGTERM
+//	late         ends a second after SIGTERM, and notes when in the file ended
 //	container N  registers the service N in Consul, as Registrator does for a container
 package main
 
@@ -130,6 +131,8 @@ func misbehave(path string) (alone bool) {
 			register(words[1])
 		case slices.Equal(words, []string{"stubborn"}):
 			signal.Ignore(syscall.SIGTERM)
+		case slices.Equal(words, []string{"late"}):
+			go endLate()
 		case slices.Equal(words, []string{"children"}):
 			if err := exec.Command("sh", "-c", "sleep 1000 & setsid sleep 1000 & (setsid sh -c 'sleep 1000 & sleep 0.1' &) ; exit 0").Run(); err != nil {
 				fail(exitWrong, "%v", err)
@@ -143,6 +146,19 @@ func misbehave(path string) (alone bool) {
 		before += lines.Text() + "\n"
 	}
 	return alone
+}
+
+// endLate ends a while after the signal to stop.
+func endLate() {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	<-stop
+	time.Sleep(time.Second)
+	now := time.Now().Format(time.RFC3339Nano)
+	if err := os.WriteFile(filepath.Join(os.Getenv("HOME"), "ended"), []byte(now), 0o600); err != nil {
+		fail(exitWrong, "%v", err)
+	}
+	os.Exit(0)
 }
 
 // openFiles lists the descriptors that this process was given: all but those of Go's

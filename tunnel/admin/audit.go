@@ -32,7 +32,7 @@ type entry struct {
 	PublicKey tunnel.PublicKey `json:"public_key,omitzero"`
 	Addresses []netip.Addr     `json:"addresses,omitempty"`
 	Allow     []tunnel.Rule    `json:"allow,omitempty"`
-	Enabled   bool             `json:"enabled"`
+	Enabled   *bool            `json:"enabled,omitempty"`
 	Expires   time.Time        `json:"expires,omitzero"`
 	// Count is how many peers a command was about that names none.
 	Count int `json:"count,omitempty"`
@@ -61,9 +61,10 @@ func (a *Audit) Close() error { return a.file.Close() }
 
 // Record writes down a change of a peer.
 func (a *Audit) Record(command string, peer *tunnel.Peer) error {
+	enabled := peer.Enabled()
 	return a.append(&entry{
 		Command: "peer " + command, Peer: peer.Name, PublicKey: peer.PublicKey, Addresses: peer.Addresses,
-		Allow: peer.Allow, Enabled: peer.Enabled(), Expires: peer.Expires,
+		Allow: peer.Allow, Enabled: &enabled, Expires: peer.Expires,
 	})
 }
 

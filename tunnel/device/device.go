@@ -43,13 +43,15 @@ type Device struct {
 	claim    net.Listener
 	sockets  []*os.File // that were handed over
 	known    *Config    // what the interface was made last; nil if nobody can tell
+	index    int        // the interface's, by which the kernel tells it from another of its name
+	gone     chan struct{}
 }
 
 // Open makes the interface, which stays down until Up. One that is there already and is
 // WireGuard's is taken over with its sessions: a process that died left it, or another
 // program serves it. Anything else of that name is an error.
 func Open(o Options) (*Device, error) {
-	d := &Device{name: o.Name, sockets: o.Sockets}
+	d := &Device{name: o.Name, sockets: o.Sockets, gone: make(chan struct{})}
 	if err := d.open(o); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -70,7 +72,7 @@ func (d *Device) open(o Options) (err error) {
 	}
 	if d.adopted, err = d.adopt(o.Datapath); err != nil || d.adopted {
 		d.letGo(o.Log)
-		return err
+		return errors.Join(err, d.remember())
 	}
 	datapath, err := choose(o.Datapath, Probe())
 	if err != nil {
@@ -86,7 +88,43 @@ func (d *Device) open(o Options) (err error) {
 		return err
 	}
 	d.datapath = datapath // from here on there is something to remove
+	return d.remember()
+}
+
+// remember notes which interface is ours.
+func (d *Device) remember() error {
+	if d.datapath == "" {
+		return nil // none
+	}
+	link, err := netlink.LinkByName(d.name)
+	if err != nil {
+		return permission("cannot look at "+d.name, err)
+	}
+	d.index = link.Attrs().Index
 	return nil
+}
+
+// link finds the interface. That it is not there any more, or another one of its name, is an
+// error, and tells who waits for Gone.
+func (d *Device) link() (netlink.Link, error) {
+	link, err := netlink.LinkByName(d.name)
+	missing := netlink.LinkNotFoundError{}
+	switch {
+	case errors.As(err, &missing), err == nil && link.Attrs().Index != d.index:
+		d.lose()
+		return nil, fmt.Errorf("%s was removed by another program", d.name)
+	case err != nil:
+		return nil, permission("cannot look at "+d.name, err)
+	}
+	return link, nil
+}
+
+func (d *Device) lose() {
+	select {
+	case <-d.gone:
+	default:
+		close(d.gone)
+	}
 }
 
 // letGo closes sockets that were handed over and are of no use: the kernel, or the process
@@ -181,7 +219,7 @@ func (d *Device) configure(have, c *Config) (changed int, err error) {
 
 // Up brings the interface up; peers are heard from now on.
 func (d *Device) Up() error {
-	link, err := netlink.LinkByName(d.name)
+	link, err := d.link()
 	if err == nil {
 		err = netlink.LinkSetUp(link)
 	}
@@ -197,11 +235,12 @@ func (d *Device) Up() error {
 	return nil
 }
 
-// Gone is closed when the interface was removed under our hands. It is nil, which is
-// never closed, if the interface is not this process's.
+// Gone is closed when the interface was removed under our hands. For one of this process its
+// engine notices; one of the kernel's or of another process is looked at by SetLink, which
+// whoever follows [Watch] calls when an interface goes.
 func (d *Device) Gone() <-chan struct{} {
 	if d.engine == nil {
-		return nil
+		return d.gone
 	}
 	return d.engine.dev.Wait()
 }
@@ -220,7 +259,7 @@ func (d *Device) end(remove bool) error {
 		d.engine.close()
 	case d.datapath != "" && remove:
 		var link netlink.Link
-		if link, err = netlink.LinkByName(d.name); err == nil {
+		if link, err = netlink.LinkByName(d.name); err == nil && link.Attrs().Index == d.index { // else another one
 			err = netlink.LinkDel(link)
 		}
 		if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {

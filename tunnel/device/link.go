@@ -78,9 +78,9 @@ func (d *Device) SetLink(mtu int, addresses []netip.Prefix) (changed int, err er
 	if d.engine != nil {
 		d.engine.bind.look() // a floating address may have come or gone
 	}
-	link, err := netlink.LinkByName(d.name)
+	link, err := d.link()
 	if err != nil {
-		return 0, permission("cannot look at "+d.name, err)
+		return 0, err
 	}
 	if link.Attrs().MTU != mtu {
 		if err := netlink.LinkSetMTU(link, mtu); err != nil {

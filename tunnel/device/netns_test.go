@@ -77,6 +77,9 @@ func TestOpenRefusesWhatIsNotWireGuard(t *testing.T) {
 func TestSetLinkChangesOnlyWhatDiffers(t *testing.T) {
 	ownNetwork(t)
 	d := &Device{name: "net0"}
+	if d.index = link(t, "net0").Attrs().Index; d.index == 0 {
+		t.Fatal("no index")
+	}
 	for _, step := range []struct {
 		mtu       int
 		addresses []string

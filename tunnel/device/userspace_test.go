@@ -77,3 +77,63 @@ func TestNothingIsLeftOfAnInterface(t *testing.T) {
 		return files() <= before
 	})
 }
+
+// An interface that another process serves, and that is taken away, is missed as soon as
+// somebody looks who follows the network; also where there is another one of its name by then.
+func TestAnAdoptedInterfaceThatGoesIsMissed(t *testing.T) {
+	for _, replaced := range []bool{false, true} {
+		t.Run(fmt.Sprintf("replaced %v", replaced), func(t *testing.T) {
+			ownNetwork(t)
+			log := slog.New(slog.NewTextHandler(io.Discard, nil))
+			name := fmt.Sprintf("wga%d", os.Getpid())
+			other, err := newEngine(Options{Name: name, MTU: 1420, Log: log})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.close()
+			d, err := Open(Options{Name: name, Datapath: Auto, MTU: 1420, Log: log})
+			if err != nil || !d.Adopted() {
+				t.Fatal(err, "it was not taken over")
+			}
+			done := make(chan struct{})
+			defer close(done)
+			changes, err := Watch(done)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.SetLink(1400, nil); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-d.Gone():
+				t.Fatal("it is missed although it is there")
+			default:
+			}
+			if err := netlink.LinkDel(link(t, name)); err != nil {
+				t.Fatal(err)
+			}
+			if replaced {
+				if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: "another"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			deadline := time.After(20 * time.Second)
+			for gone := false; !gone; {
+				select {
+				case <-changes:
+					_, _ = d.SetLink(1400, nil)
+				case <-d.Gone():
+					gone = true
+				case <-deadline:
+					t.Fatal("nobody has noticed")
+				}
+			}
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
+			if replaced {
+				link(t, name) // which is not ours
+			}
+		})
+	}
+}

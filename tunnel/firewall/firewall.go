@@ -26,6 +26,12 @@ type Firewall struct {
 	rules   *Rules
 	sides   []*side
 	counted map[string]uint64
+	// What the table looked like then, and the generation in which it certainly was as it should.
+	shape string
+	seen  uint32
+	// When the elements were compared last, and how long that took.
+	compared    time.Time
+	compareTook time.Duration
 }
 
 // New makes a firewall. now is the clock that expiries are compared with.
@@ -43,15 +49,24 @@ func (f *Firewall) Apply(r *Rules) error {
 		return nil
 	}
 	_ = f.collect() // they begin at zero in a new table
-	var sides []*side
-	err := f.transaction(func(c *nftables.Conn) (err error) {
-		sides, err = write(c, r, f.now())
-		return err
-	})
-	if err != nil {
+	before, _ := generation()
+	w := newWriter(r, f.now())
+	if err := f.transaction(w.write); err != nil {
 		return explain("cannot put the tunnel's rules in force", err)
 	}
-	f.rules, f.sides = r, sides
+	f.rules, f.sides, f.seen, f.compared = r, w.sides, 0, time.Time{}
+	now, err := generation()
+	shape, rules, err2 := f.look()
+	if err := errors.Join(err, err2); err != nil {
+		return explain("cannot see whether the tunnel's rules are in force", err)
+	}
+	if rules != w.count {
+		return fmt.Errorf("another program has changed the table inet %s at once: it has %d rules in place of %d; find out which one, and keep it from that", tableName, rules, w.count)
+	}
+	f.shape = shape
+	if before != 0 && now == before+1 { // else somebody was at work as well: InForce looks at everything
+		f.seen = now
+	}
 	return nil
 }
 
@@ -64,17 +79,18 @@ func sameTable(a, b *Rules) bool {
 
 // update changes only what differs. It fails if the table is not what we think it is.
 func (f *Firewall) update(r *Rules) error {
+	if !f.InForce() {
+		return errors.New("the table is not what it was made")
+	}
 	before, after := *f.rules, *r
 	before.Peers, after.Peers = changedPeers(f.rules.Peers, r.Peers)
 	now := f.now()
-	changed := false
 	err := f.transaction(func(c *nftables.Conn) error {
 		for _, s := range f.sides {
 			v4 := s.digit == ipv4.digit
 			have, want := members(&before, v4), members(&after, v4)
 			for j, set := range s.dynamic {
 				gone, fresh := difference(have[j], want[j], now)
-				changed = changed || len(gone)+len(fresh) > 0
 				// The set's number was of the batch that made it.
 				named := *set
 				named.ID = 0
@@ -88,13 +104,10 @@ func (f *Firewall) update(r *Rules) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		f.ours()
 	}
-	if !changed && !f.InForce() {
-		return errors.New("the table has gone")
-	}
-	return nil
+	return err
 }
 
 // changedPeers returns the peers that are not in the other list as they are. No member of a
@@ -142,17 +155,6 @@ func difference(have, want elements, now time.Time) (gone, fresh elements) {
 		}
 	}
 	return gone, fresh
-}
-
-// InForce says whether the table is there: others, such as a reloading firewalld, remove
-// tables that are not theirs.
-func (f *Firewall) InForce() bool {
-	c, err := nftables.New()
-	if err != nil {
-		return false
-	}
-	t, err := c.ListTableOfFamily(tableName, nftables.TableFamilyINet)
-	return err == nil && t != nil
 }
 
 // Remove takes the table away, whoever made it; that there is none is no error.

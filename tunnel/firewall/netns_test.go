@@ -171,22 +171,62 @@ func TestPeersChangeWithoutANewTable(t *testing.T) {
 	}
 }
 
-// A table that somebody took away, or emptied, is put back, even if nothing has changed.
+// A table that somebody took away, emptied or changed is put back, even if nothing has
+// changed; so it is with the next change of peers.
 func TestTheTableIsMended(t *testing.T) {
 	ownNetwork(t)
 	now := start
 	f := New(at(&now))
-	apply(t, f, exampleRules())
-	want := listing(t)
-	for _, damage := range [][]string{{"delete", "table", "inet", "panteras"}, {"flush", "ruleset"}} {
-		nft(t, damage...)
-		if f.InForce() {
-			t.Error("in force without a table")
+	less := exampleRules()
+	less.Peers = less.Peers[1:]
+	want := map[int]string{} // by the number of peers
+	for _, r := range []*Rules{exampleRules(), less} {
+		apply(t, New(at(&now)), r)
+		want[len(r.Peers)] = listing(t)
+	}
+	const ours = "inet panteras "
+	rule := func(chain string) string {
+		return regexp.MustCompile(`# handle (\d+)\n\t}`).FindStringSubmatch(nft(t, "-a", "list", "chain", "inet", "panteras", chain))[1]
+	}
+	for i, damage := range []func() string{
+		func() string { return "delete table " + ours },
+		func() string { return "flush ruleset" },
+		func() string { return "flush table " + ours },
+		func() string { return "flush chain " + ours + "forward" },
+		func() string { return "flush chain " + ours + "from_peer" },
+		func() string { return "delete rule " + ours + "from_peer handle " + rule("from_peer") },
+		func() string { return "replace rule " + ours + "from_peer handle " + rule("from_peer") + " accept" },
+		func() string { return "insert rule " + ours + "forward accept" },
+		func() string { return "add table " + ours + "{ flags dormant; }" },
+		func() string { return "chain " + ours + "input { policy drop; }" },
+		func() string { return "add chain " + ours + "theirs" },
+		func() string { return "flush set " + ours + "closed4" },
+		func() string { return "add element " + ours + "routes4 { 10.0.0.0/24 }" },
+		func() string { return "flush set " + ours + "peers4" },
+		func() string { return "delete element " + ours + "peers6 { fd12::2 }" },
+		func() string { return "add element " + ours + "full4 { 10.99.0.4 }" },
+		func() string { return "add element " + ours + "policy4 { 10.99.0.4 . 10.210.0.7 . tcp . 80-90 }" },
+	} {
+		for _, next := range []*Rules{exampleRules(), less}[i%2:] {
+			apply(t, f, exampleRules())
+			if !f.InForce() {
+				t.Fatal("not in force at first")
+			}
+			what := damage()
+			nft(t, what)
+			if f.InForce() {
+				t.Errorf("in force after %s", what)
+			}
+			apply(t, f, next)
+			if diff := cmp.Diff(want[len(next.Peers)], listing(t)); diff != "" || !f.InForce() {
+				t.Errorf("after %s: -want +got:\n%s", what, diff)
+			}
 		}
-		apply(t, f, exampleRules())
-		if diff := cmp.Diff(want, listing(t)); diff != "" || !f.InForce() {
-			t.Errorf("after %v: %s", damage, diff)
-		}
+	}
+	// What others do elsewhere is none of our business.
+	nft(t, "add table inet theirs")
+	if !f.InForce() {
+		t.Error("not in force beside another table")
 	}
 	if err := f.Remove(); err != nil {
 		t.Fatal(err)
@@ -194,7 +234,7 @@ func TestTheTableIsMended(t *testing.T) {
 	if err := f.Remove(); err != nil {
 		t.Errorf("removing what is not there: %v", err)
 	}
-	if got := nft(t, "list", "tables"); got != "" {
+	if got := nft(t, "list", "tables"); got != "table inet theirs\n" || f.InForce() {
 		t.Errorf("left: %s", got)
 	}
 }
@@ -217,6 +257,12 @@ func TestElementsEndByThemselves(t *testing.T) {
 			t.Fatal("the element does not end")
 		}
 	}
+	nft(t, "add table inet theirs") // so that all is looked at
+	now = start.Add(3 * time.Second)
+	if !f.InForce() {
+		t.Error("not in force because somebody has expired")
+	}
+	now = start
 	later := exampleRules()
 	later.Peers = later.Peers[:1]
 	apply(t, f, later) // its clock says that the element should still be there
@@ -253,6 +299,14 @@ func TestManyPeersInOneBatch(t *testing.T) {
 	less.Peers = r.Peers[3:]
 	apply(t, f, &less)
 	t.Logf("three of them less: %v", time.Since(began))
+	for _, meanwhile := range []func(){func() {}, func() { nft(t, "add table inet theirs") }} {
+		meanwhile()
+		began = time.Now()
+		if !f.InForce() {
+			t.Error("not in force")
+		}
+		t.Logf("seen to be in force after %v", time.Since(began))
+	}
 	for set, want := range map[string]int{"peers": 3 * (each - 1), "full": each - 1, "exact": each - 1, "policy": each - 1} {
 		for _, family := range []string{"4", "6"} {
 			list := elementList.FindString(nft(t, "list", "set", "inet", "panteras", set+family))

@@ -63,12 +63,15 @@ type writer struct {
 	rules *Rules
 	now   time.Time
 	sides []*side
+	count int // of the rules
 	err   error
 }
 
+func newWriter(r *Rules, now time.Time) *writer { return &writer{table: table(), rules: r, now: now} }
+
 // write adds the commands that put the rules in the place of whatever table there is.
-func write(b batch, r *Rules, now time.Time) ([]*side, error) {
-	w := &writer{to: b, table: table(), rules: r, now: now}
+func (w *writer) write(b *nftables.Conn) error {
+	w.to = b
 	b.AddTable(w.table) // or deleting fails where there is none
 	b.DelTable(w.table)
 	b.AddTable(w.table)
@@ -81,13 +84,13 @@ func write(b batch, r *Rules, now time.Time) ([]*side, error) {
 	w.input()
 	w.forward()
 	w.mss()
-	if r.Floating.IsValid() {
+	if w.rules.Floating.IsValid() {
 		w.quiet()
 	}
-	if r.Masquerade {
+	if w.rules.Masquerade {
 		w.nat()
 	}
-	return w.sides, w.err
+	return w.err
 }
 
 func (w *writer) sets(f family) *side {
@@ -155,6 +158,7 @@ func (w *writer) chain(name string) *nftables.Chain {
 
 // rule adds a rule that says its parts one after the other.
 func (w *writer) rule(c *nftables.Chain, parts ...words) {
+	w.count++
 	w.to.AddRule(&nftables.Rule{Table: w.table, Chain: c, Exprs: slices.Concat(parts...)})
 }
 

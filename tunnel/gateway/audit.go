@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 
@@ -86,13 +88,45 @@ func (e *event) attrs() []any {
 // level lower in detail.
 const auditMany = 100
 
-func audit(log *slog.Logger, events []event) {
-	level := slog.LevelInfo
+// record tells the audit log which changes of access are in force and which could not be
+// made, given what the firewall and the interface said. It takes both to let somebody in;
+// either keeps somebody out.
+func (g *Gateway) record(events []event, rulesErr, wireErr error) {
+	err := errors.Join(rulesErr, wireErr)
+	if err == nil {
+		audit(g.Log, slog.LevelInfo, "", events)
+		g.granted, g.failing = g.desired.Peers, nil
+		return
+	}
+	var done, failed []event
+	out := map[string]bool{}
+	for _, e := range events {
+		if e.ends() && (rulesErr == nil || wireErr == nil) {
+			done, out[e.peer.Name] = append(done, e), true
+			continue
+		}
+		id := fmt.Sprint(e.what, e.attrs())
+		if !g.failing[id] {
+			failed = append(failed, e)
+		}
+		if g.failing == nil {
+			g.failing = map[string]bool{}
+		}
+		g.failing[id] = true
+	}
+	audit(g.Log, slog.LevelInfo, "", done)
+	audit(g.Log, slog.LevelError, "not in force: ", failed, "error", err)
+	g.granted = slices.DeleteFunc(slices.Clone(g.granted), func(p tunnel.DesiredPeer) bool { return out[p.Name] })
+}
+
+// audit logs events, with attributes of all of them.
+func audit(log *slog.Logger, level slog.Level, prefix string, events []event, common ...any) {
+	common = append(common, "audit", true)
 	if len(events) > auditMany {
-		log.Info("access of many peers changed", "audit", true, "peers", len(events))
+		log.Log(context.Background(), level, prefix+"access of many peers changed", append(common, "peers", len(events))...)
 		level = slog.LevelDebug
 	}
 	for i := range events {
-		log.Log(context.Background(), level, string(events[i].what), append([]any{"audit", true}, events[i].attrs()...)...)
+		log.Log(context.Background(), level, prefix+string(events[i].what), slices.Concat(common, events[i].attrs())...)
 	}
 }

@@ -12,7 +12,7 @@ import (
 func (g *Gateway) bringUp() error {
 	g.recallPlaces()
 	g.info = describe(g.Settings, g.inForce.Cluster.ULA, g.secrets.Private.Public(), g.mtu())
-	g.wanted()
+	g.want()
 	if err := g.rules.Apply(firewallRules(g.Settings, &g.info, &g.desired)); err != nil {
 		return err
 	}
@@ -36,6 +36,7 @@ func (g *Gateway) bringUp() error {
 			return err
 		}
 	}
+	g.record(changes(nil, g.desired.Peers, &g.inForce), nil, nil)
 	g.publish.set(g.info)
 	return nil
 }
@@ -55,11 +56,17 @@ func (g *Gateway) connectedBefore() []tunnel.DesiredPeer {
 func (g *Gateway) applyPeers(d *tunnel.Desired) error {
 	_, err := g.wire.Apply(deviceConfig(d, g.secrets.Private, g.Settings.TunnelPort))
 	g.looked = time.Now()
+	if err == nil {
+		g.atWire = d.Peers
+	}
 	return err
 }
 
 // updatePeers is applyPeers if nobody else has changed the interface.
 func (g *Gateway) updatePeers(d *tunnel.Desired) error {
 	_, err := g.wire.Update(deviceConfig(d, g.secrets.Private, g.Settings.TunnelPort))
+	if err == nil {
+		g.atWire = d.Peers
+	}
 	return err
 }

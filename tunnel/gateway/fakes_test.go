@@ -17,13 +17,15 @@ import (
 type fakeHost struct {
 	mu       sync.Mutex
 	done     []string
+	counts   map[string]int // how often each of that was done
 	peers    []device.Peer
 	atUp     []device.Peer // those it had when the interface came up
 	rules    *firewall.Rules
 	mtu      int // of the underlay
 	inner    int
-	lost     bool // whether somebody took the table away
-	failing  error
+	lost     bool  // whether somebody took the table away
+	failing  error // of the firewall
+	wireFail error // of the interface
 	status   map[wgtypes.Key]device.PeerStatus
 	called   map[wgtypes.Key]netip.AddrPort
 	holds    bool          // the floating address
@@ -35,7 +37,7 @@ type fakeHost struct {
 }
 
 func newFakeHost() *fakeHost {
-	return &fakeHost{mtu: 1500, changes: make(chan struct{}, 1), status: map[wgtypes.Key]device.PeerStatus{}, called: map[wgtypes.Key]netip.AddrPort{}}
+	return &fakeHost{mtu: 1500, counts: map[string]int{}, changes: make(chan struct{}, 1), status: map[wgtypes.Key]device.PeerStatus{}, called: map[wgtypes.Key]netip.AddrPort{}}
 }
 
 func (h *fakeHost) effects() effects {
@@ -62,9 +64,16 @@ func (h *fakeHost) effects() effects {
 func (h *fakeHost) note(what string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.counts[what]++
 	if n := len(h.done); n == 0 || h.done[n-1] != what {
 		h.done = append(h.done, what)
 	}
+}
+
+// tries is how often something was done.
+func (h *fakeHost) tries(what string) (n int) {
+	h.look(func() { n = h.counts[what] })
+	return n
 }
 
 // look runs f while nothing happens on the host.
@@ -95,6 +104,9 @@ func (w *fakeWire) Apply(c *device.Config) (int, error) {
 	w.note("peers")
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.wireFail != nil {
+		return 0, w.wireFail
+	}
 	w.peers = slices.Clone(c.Peers)
 	return 0, nil
 }

@@ -72,7 +72,10 @@ type Gateway struct {
 	info      tunnel.GatewayInfo
 	inForce   tunnel.Snapshot
 	desired   tunnel.Desired
-	storeErr  string // what is wrong with the store, as it was logged, and when
+	granted   []tunnel.DesiredPeer // who has access, as the audit log knows
+	failing   map[string]bool      // the changes of access that could not be made, as it knows
+	atWire    []tunnel.DesiredPeer // what the interface was made last
+	storeErr  string               // what is wrong with the store, as it was logged, and when
 	storeTime time.Time
 	problems  string    // what does not work, as it was logged
 	leftOut   string    // which peers cannot have access, as it was logged
@@ -292,6 +295,7 @@ func fixed(a, b *configs.Settings) error {
 		"STATE_DIR":        a.StateDir == b.StateDir,
 		"RUN_DIR":          a.RunDir == b.RunDir,
 		"HOSTNAME":         a.Hostname == b.Hostname,
+		"KEEPALIVED_VIP":   floating(a) == floating(b) && (!floating(a) || a.KeepalivedVIP == b.KeepalivedVIP),
 	} {
 		if !same {
 			return fmt.Errorf("%s cannot change while the gateway runs; restart it", name)

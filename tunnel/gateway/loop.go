@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -74,7 +75,16 @@ func (g *Gateway) loop(ctx context.Context, network <-chan struct{}) error {
 // asItShouldBe is a look at what others may have changed, which costs little. It is false
 // as well if the last attempt to mend something failed, or is long ago.
 func (g *Gateway) asItShouldBe() bool {
-	return g.problems == "" && time.Since(g.looked) < min(max(lookOften, 100*g.lookTook), lookAtLeast) && g.mtu() == g.info.MTU && g.rules.InForce() && g.linkIsRight()
+	return g.problems == "" && g.rulesAreInForce() && time.Since(g.looked) < min(max(lookOften, 100*g.lookTook), lookAtLeast) && g.mtu() == g.info.MTU && g.linkIsRight()
+}
+
+// rulesAreInForce tells of rules that are not.
+func (g *Gateway) rulesAreInForce() bool {
+	if g.rules.InForce() {
+		return true
+	}
+	g.Log.Warn("another program has removed or changed the tunnel's rules; they are put back")
+	return false
 }
 
 // linkIsRight mends addresses and MTU of the interface.
@@ -139,12 +149,9 @@ func (g *Gateway) tick() {
 	}
 }
 
-// wanted computes what should be now, and logs what of it nobody has seen yet.
-func (g *Gateway) wanted() []event {
-	before := g.desired
+// want computes what should be now, and logs what of it cannot be.
+func (g *Gateway) want() {
 	g.desired = tunnel.Desire(&g.inForce, g.now(), &g.info, g.preshared())
-	events := changes(before.Peers, g.desired.Peers, &g.inForce)
-	audit(g.Log, events)
 	if text := fmt.Sprint(g.desired.Problems); text != g.leftOut {
 		for _, p := range g.desired.Problems {
 			g.Log.Error(p.Error())
@@ -152,7 +159,6 @@ func (g *Gateway) wanted() []event {
 		g.leftOut = text
 	}
 	g.figures.peers(&g.inForce, &g.desired)
-	return events
 }
 
 // preshared makes preshared keys. What they are made of may have come after the gateway was
@@ -174,24 +180,54 @@ func (g *Gateway) preshared() func(*tunnel.Peer) (tunnel.SecretKey, error) {
 
 // reconcile makes everything as it should be; the peers, by change. The firewall comes
 // first: it must know a peer before the interface lets it in, and may forget it before the
-// interface does.
+// interface does. Where the firewall fails the interface lets nobody else in, but those out
+// who should be.
 func (g *Gateway) reconcile(change func(*tunnel.Desired) error) error {
 	g.info = describe(g.Settings, g.inForce.Cluster.ULA, g.secrets.Private.Public(), g.mtu())
-	events := g.wanted()
+	g.want()
+	events := changes(g.granted, g.desired.Peers, &g.inForce)
 	if slices.ContainsFunc(events, event.ends) && g.noteTook < noteQuick {
 		g.note() // where they are, while somebody knows
 	}
-	var errs []error
-	errs = append(errs, g.rules.Apply(firewallRules(g.Settings, &g.info, &g.desired)))
-	if errs[0] == nil { // never peers without rules
-		err := change(&g.desired)
-		errs = append(errs, err)
-		if err == nil && g.up {
-			g.call(events)
+	rulesErr := g.rules.Apply(firewallRules(g.Settings, &g.info, &g.desired))
+	peers := g.desired
+	if rulesErr != nil {
+		peers.Peers = reduced(g.atWire, g.desired.Peers)
+	}
+	wireErr := change(&peers)
+	g.record(events, rulesErr, wireErr)
+	if rulesErr == nil && wireErr == nil && g.up {
+		g.call(events)
+	}
+	_, linkErr := g.wire.SetLink(g.info.MTU, interfaceAddresses(&g.info))
+	g.publish.set(g.info)
+	return errors.Join(rulesErr, wireErr, linkErr)
+}
+
+// reduced is what is left of access for which there are rules, if it may only become less:
+// those who are still wanted, and lose nothing of what the rules let them.
+func reduced(before, wanted []tunnel.DesiredPeer) []tunnel.DesiredPeer {
+	had := make(map[tunnel.PublicKey]*tunnel.DesiredPeer, len(before))
+	for i := range before {
+		had[before[i].PublicKey] = &before[i]
+	}
+	var out []tunnel.DesiredPeer
+	for i := range wanted {
+		w := &wanted[i]
+		old := had[w.PublicKey]
+		if old == nil {
+			continue
+		}
+		loses := func(r tunnel.Rule) bool { return !slices.ContainsFunc(w.Rules, r.Equal) }
+		added := func(a netip.Addr) bool { return !slices.Contains(old.Addresses, a) }
+		if slices.ContainsFunc(old.Rules, loses) {
+			continue
+		}
+		p := *w
+		p.Rules, p.Addresses = old.Rules, slices.DeleteFunc(slices.Clone(w.Addresses), added)
+		if len(p.Addresses) > 0 {
+			out = append(out, p)
 		}
 	}
-	_, err := g.wire.SetLink(g.info.MTU, interfaceAddresses(&g.info))
-	errs = append(errs, err)
-	g.publish.set(g.info)
-	return errors.Join(errs...)
+	return out
 }

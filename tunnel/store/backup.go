@@ -42,6 +42,9 @@ func (s *Store) Export(ctx context.Context) (*Backup, error) {
 	if len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
+	if snap.Cluster.Importing {
+		return nil, fmt.Errorf("not all peers are there: an import has not ended (%s says so); run it again", s.kv.where(clusterKey))
+	}
 	if !snap.Cluster.ULA.IsValid() {
 		return nil, fmt.Errorf("there is nothing to export: %s does not exist", s.kv.where(clusterKey))
 	}
@@ -72,6 +75,9 @@ func ParseBackup(text []byte) (*Backup, error) {
 	}
 	if err := b.Cluster.Check(); err != nil {
 		return nil, err
+	}
+	if b.Cluster.Importing {
+		return nil, errors.New("it says of itself that it is not whole (cluster.importing)")
 	}
 	names, keys, addresses := map[string]bool{}, map[tunnel.PublicKey]string{}, map[netip.Addr]string{}
 	for i := range b.Peers {
@@ -104,13 +110,15 @@ func ParseBackup(text []byte) (*Backup, error) {
 // Import puts a backup into a store. What is there and equal stays; anything else
 // that is in the way is an error before anything is changed. It may be run again
 // after it was cut off. Gateways that publish themselves now keep what they say.
-// It tells how many peers it has put there.
+// Gateways have all of it in force at once, when it is done. It tells how many peers it
+// has put there.
 func (s *Store) Import(ctx context.Context, b *Backup) (int, error) {
 	todo, err := s.missing(ctx, b)
 	if err != nil {
 		return 0, err
 	}
-	if err := s.rejoin(ctx, b.Cluster); err != nil {
+	marked, err := s.begin(ctx, b)
+	if err != nil {
 		return 0, err
 	}
 	for _, g := range b.Gateways {
@@ -141,7 +149,10 @@ func (s *Store) Import(ctx context.Context, b *Backup) (int, error) {
 		imported += n
 		todo = todo[n:]
 	}
-	return imported, nil
+	if marked { // by us, or by one that was cut off
+		err = s.put(ctx, clusterKey, encode(b.Cluster))
+	}
+	return imported, err
 }
 
 // missing are the operations for each peer of a backup that the store lacks.
@@ -183,19 +194,30 @@ func (s *Store) missing(ctx context.Context, b *Backup) ([][]op, error) {
 	return todo, errors.Join(problems...)
 }
 
-// rejoin makes the cluster of a backup that of the store. A store that has peers
-// already keeps its own.
-func (s *Store) rejoin(ctx context.Context, cluster tunnel.Cluster) error {
-	joined, err := s.Join(ctx, cluster)
-	if err != nil || joined == cluster {
-		return err
-	}
-	peers, err := s.kv.list(ctx, peersPrefix)
+// begin makes the cluster of a backup that of the store, and marks it: gateways keep what
+// they have in force until the mark goes, be it the peers that were lost or, if they came
+// with a store of their own meanwhile, none. It tells whether there is a mark. A store that
+// has other peers keeps its cluster.
+func (s *Store) begin(ctx context.Context, b *Backup) (marked bool, err error) {
+	e, err := s.kv.get(ctx, clusterKey)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if len(peers) > 0 {
-		return fmt.Errorf("the store has peers of its own already, and its IPv6 network %s is not that of the backup, %s; remove them first", joined.ULA, cluster.ULA)
+	if e.index != 0 {
+		there, err := decodeCluster(e.value)
+		if err != nil {
+			return false, fmt.Errorf("%s: %w", s.kv.where(clusterKey), err)
+		}
+		if there.ULA == b.Cluster.ULA {
+			return there.Importing, nil
+		}
+		peers, err := s.kv.list(ctx, peersPrefix)
+		if err != nil {
+			return false, err
+		}
+		if len(peers) > 0 {
+			return false, fmt.Errorf("the store has peers of its own already, and its IPv6 network %s is not that of the backup, %s; remove them first", there.ULA, b.Cluster.ULA)
+		}
 	}
-	return s.put(ctx, clusterKey, encode(cluster))
+	return true, s.put(ctx, clusterKey, encode(tunnel.Cluster{ULA: b.Cluster.ULA, Importing: true}))
 }

@@ -33,6 +33,8 @@ var promises = map[string]func(t *testing.T, s *Store, clock *testClock){
 	"watch-tells-every-state":                              watchTellsEveryState,
 	"garbage-is-said-and-harms-nobody-else":                garbageIsSaidAndHarmsNobodyElse,
 	"backup-wipe-restore":                                  backupWipeRestore,
+	"a-wipe-cuts-nobody-off":                               aWipeCutsNobodyOff,
+	"an-import-cuts-nobody-off":                            anImportCutsNobodyOff,
 }
 
 // Every promise is tested on the fake and on everything real.

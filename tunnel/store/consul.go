@@ -116,22 +116,53 @@ func (c *consulKV) apply(ctx context.Context, ops []op) (bool, error) {
 			txn = append(txn, &consul.KVTxnOp{Verb: consul.KVDeleteCAS, Key: key, Index: o.index})
 		}
 	}
-	var done bool
-	var response *consul.KVTxnResponse
-	err := c.do(ctx, func() (err error) {
-		done, response, _, err = c.client.KV().Txn(txn, (&consul.QueryOptions{}).WithContext(ctx))
-		return err
-	})
-	if err != nil {
-		return false, c.failed("write", ops[0].key, err)
-	}
-	for _, e := range response.Errors {
-		// Everything but a version that is not the one wanted is an error.
-		if !strings.Contains(e.What, "stale") && !strings.Contains(e.What, "exists") {
-			return false, c.failed("write", ops[0].key, consul.StatusError{Code: http.StatusForbidden, Body: e.What})
+	for try := 1; ; try++ {
+		var done bool
+		var response *consul.KVTxnResponse
+		err := c.do(ctx, func() (err error) {
+			done, response, _, err = c.client.KV().Txn(txn, (&consul.QueryOptions{}).WithContext(ctx))
+			return err
+		})
+		if err != nil {
+			return false, c.failed("write", ops[0].key, err)
+		}
+		if done {
+			return true, nil
+		}
+		other, refusal := c.otherVersion(ctx, txn, response.Errors)
+		if refusal == nil || other {
+			return false, nil
+		}
+		if try == 2 { // once it may have been another version that has gone since
+			return false, c.failed("write", ops[0].key, refusal)
 		}
 	}
-	return done, nil
+}
+
+// otherVersion says whether a transaction failed because an entry had another version than
+// it wanted, by looking at the entries of the operations that failed: Consul's words for it
+// hold names of peers, and there are other errors. If not, refusal is what Consul said.
+func (c *consulKV) otherVersion(ctx context.Context, txn consul.KVTxnOps, failed consul.TxnErrors) (other bool, refusal error) {
+	for _, e := range failed {
+		refusal = consul.StatusError{Code: http.StatusForbidden, Body: e.What}
+		if e.OpIndex < 0 || e.OpIndex >= len(txn) {
+			return false, refusal
+		}
+		op := txn[e.OpIndex]
+		var wanted uint64
+		switch op.Verb {
+		case consul.KVCheckNotExists: // wants none
+		case consul.KVCAS, consul.KVDeleteCAS:
+			wanted = op.Index
+		default:
+			return false, refusal
+		}
+		there, err := c.get(ctx, strings.TrimPrefix(op.Key, c.prefix))
+		if err != nil || there.index == wanted {
+			return false, refusal
+		}
+	}
+	return true, refusal
 }
 
 // most: Consul takes 128 operations, and creating an entry needs two.

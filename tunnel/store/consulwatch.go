@@ -43,7 +43,7 @@ func (c *consulKV) watch(ctx context.Context, prefix string, seen func(view, err
 		default:
 			retry = firstRetry
 			if last == nil || !same(last, entries) {
-				seen(view{entries: entries}, nil)
+				seen(view{entries}, nil)
 				last = entries
 			}
 			if next < index {

@@ -195,7 +195,7 @@ func (f *file) watch(ctx context.Context, prefix string, seen func(view, error))
 				last, lastErr = nil, err.Error()
 			default:
 				if last == nil || !same(last, entries) {
-					seen(view{entries, true}, nil)
+					seen(view{entries}, nil)
 				}
 				last, lastErr, lastLike = entries, "", like
 			}

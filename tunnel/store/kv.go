@@ -28,11 +28,7 @@ type entry struct {
 }
 
 // view is the result of a read.
-type view struct {
-	entries map[string]entry
-	// consistent tells that it was no old or partial view.
-	consistent bool
-}
+type view struct{ entries map[string]entry }
 
 // op writes or deletes an entry, if it has the index: 0 when it must not exist.
 type op struct {

@@ -59,7 +59,7 @@ func (m *memory) watch(ctx context.Context, prefix string, seen func(view, error
 		entries, changed := m.table.list(prefix), m.changed
 		m.mu.Unlock()
 		if last == nil || !same(last, entries) {
-			seen(view{entries, true}, nil)
+			seen(view{entries}, nil)
 			last = entries
 		}
 		select {

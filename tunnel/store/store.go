@@ -20,17 +20,28 @@ type Store struct {
 
 var _ tunnel.Store = (*Store)(nil)
 
-// Read implements [tunnel.Reader].
+// Read implements [tunnel.Reader]. The cluster is looked at before everything else and after
+// it: a wipe or an import in between changes it, and then what was read is of neither.
 func (s *Store) Read(ctx context.Context) (tunnel.Snapshot, error) {
-	views := map[string]view{}
-	for _, prefix := range followed {
-		entries, err := s.kv.list(ctx, prefix)
+	for {
+		views := map[string]view{}
+		for _, prefix := range followed { // the cluster first
+			entries, err := s.kv.list(ctx, prefix)
+			if err != nil {
+				return tunnel.Snapshot{}, err
+			}
+			views[prefix] = view{entries}
+		}
+		again, err := s.kv.list(ctx, clusterKey)
 		if err != nil {
 			return tunnel.Snapshot{}, err
 		}
-		views[prefix] = view{entries: entries, consistent: true}
+		if same(views[clusterKey].entries, again) {
+			snap := s.snapshot(views, map[string]knownPeer{})
+			snap.Consistent = true
+			return snap, nil
+		}
 	}
-	return s.snapshot(views, map[string]knownPeer{}), nil
 }
 
 // Add implements [tunnel.Store].

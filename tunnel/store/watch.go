@@ -61,11 +61,11 @@ type knownPeer struct {
 	peer  tunnel.Peer
 }
 
-// snapshot reads what was found under the followed prefixes. known is for the next time.
+// snapshot reads what was found under the followed prefixes, which need not have been at one
+// moment. known is for the next time.
 func (s *Store) snapshot(views map[string]view, known map[string]knownPeer) tunnel.Snapshot {
-	snap := tunnel.Snapshot{Consistent: true, Peers: make([]tunnel.Peer, 0, len(views[peersPrefix].entries))}
+	snap := tunnel.Snapshot{Peers: make([]tunnel.Peer, 0, len(views[peersPrefix].entries))}
 	for prefix, v := range views {
-		snap.Consistent = snap.Consistent && v.consistent
 		for key, e := range v.entries {
 			if old, ok := known[key]; ok && bytes.Equal(old.value, e.value) {
 				snap.Peers = append(snap.Peers, old.peer)
