@@ -17,7 +17,7 @@ var (
 	seconds = flag.Int("seconds", 3, "how long a run takes")
 	only    = flag.String("only", "", "a regular expression: the works to do")
 	peers   = flag.String("peers", "", "a regular expression: the servers beside ours")
-	results = flag.String("json", "", "the file to write the figures to (default var/bench-dns.json)")
+	results = flag.String("results", "", "the file to write the figures to (default var/bench-dns.json)")
 )
 
 // BenchmarkDNS asks all servers the same, one after the other in each round, so that what
