@@ -42,7 +42,7 @@ func (b *builder) snapshotFiles() []File {
 	source, snapshot := path.Join(dir, "snapshot.ctmpl"), path.Join(dir, "snapshot.json")
 	text := configText{Template: []templateText{{
 		Source: source, Destination: snapshot, Perms: "0600",
-		Command:        []string{b.facts.Self, "haproxy", "apply", "--lenient", "--restricted", dir, snapshot},
+		Command:        append(balancerCommand("apply", b.facts.Self, b.RunDir), snapshot),
 		CommandTimeout: "90s",
 		// An instance that fails must be gone within 3 s, however much else changes. What
 		// changes while a snapshot is applied is in the next one, so that to wait longer
@@ -73,6 +73,16 @@ func (b *builder) snapshotFiles() []File {
 		{Path: snapshot, Mode: "0600"},
 	}, peers...)
 }
+
+// balancerCommand is a command of `panteras haproxy` with the settings of a host that
+// runs, whose logs are those of consul-template.
+func balancerCommand(name, self, runDir string) []string {
+	return []string{self, "haproxy", name, "--lenient", "--restricted", path.Join(runDir, "consul-template")}
+}
+
+// RetryCommand tries a snapshot again that is not in effect, as consul-template did when
+// it had rendered it. It runs with the environment of consul-template.
+func RetryCommand(self, runDir string) []string { return balancerCommand("retry", self, runDir) }
 
 // balancerSettings is a settings file with what HAProxy's configuration depends on, and
 // nothing that may hold a secret.

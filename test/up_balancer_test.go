@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -38,23 +40,54 @@ func fetch(host, path string) string {
 	return string(body[:n])
 }
 
+// askHAProxy sends a command to one of HAProxy's sockets, admin.sock or master.sock. A
+// process that is about to end may take it and say nothing; then it is sent again.
+func (h *upHost) askHAProxy(t *testing.T, socket, command string) (answer string) {
+	t.Helper()
+	lab.Eventually(t, readyTime, "HAProxy to answer "+command, func() bool {
+		conn, err := net.Dial("unix", h.path("run", "haproxy", socket))
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(time.Second))
+		fmt.Fprintln(conn, command)
+		_ = conn.(*net.UnixConn).CloseWrite()
+		text, err := io.ReadAll(conn)
+		answer = string(text)
+		return err == nil && strings.TrimSpace(answer) != ""
+	})
+	return answer
+}
+
 // worker is the pid of the process of HAProxy that does the work: each reload makes
 // another one.
 func (h *upHost) worker(t *testing.T) string {
 	t.Helper()
-	conn, err := net.Dial("unix", h.path("run", "haproxy", "admin.sock"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprint(conn, "show info\n")
-	for lines := bufio.NewScanner(conn); lines.Scan(); {
-		if pid, ok := strings.CutPrefix(lines.Text(), "Pid: "); ok {
-			return pid
+	for line := range strings.Lines(h.askHAProxy(t, "admin.sock", "show info")) {
+		if pid, ok := strings.CutPrefix(line, "Pid: "); ok {
+			return strings.TrimSpace(pid)
 		}
 	}
 	t.Fatal("HAProxy does not tell its pid")
 	return ""
+}
+
+// reloads is how often HAProxy's master was reloaded, by what it says itself, and how
+// often the launcher did it.
+func (h *upHost) reloads(t *testing.T) (all, byLauncher int) {
+	t.Helper()
+	for line := range strings.Lines(h.askHAProxy(t, "master.sock", "show proc")) {
+		if f := strings.Fields(line); len(f) > 2 && f[1] == "master" {
+			n, err := strconv.Atoi(f[2])
+			if err != nil {
+				t.Fatalf("HAProxy does not tell how often it was reloaded: %s", line)
+			}
+			return n, strings.Count(h.Stderr(), `msg="daemon reads its files anew" daemon=haproxy`)
+		}
+	}
+	t.Fatal("HAProxy does not tell of its master")
+	return 0, 0
 }
 
 // TestUpBalances registers services in Consul on a host that `panteras up` runs: they are
@@ -62,6 +95,7 @@ func (h *upHost) worker(t *testing.T) string {
 func TestUpBalances(t *testing.T) {
 	t.Parallel()
 	h := oneHost(t, append(only("consul", "consul-template"), "HAPROXY_ADD_DOMAIN=.my.own.domain.com", "REGISTER_CONSUL_UI=false")...)
+	smallDisk(t, h.path("state", "haproxy"))
 	h.up(t)
 	h.ready(t, "consul", "consul-template", "haproxy")
 	register := func(service string, port int, tags ...string) {
@@ -69,6 +103,12 @@ func TestUpBalances(t *testing.T) {
 		id := fmt.Sprint(service, "-", port)
 		body := jsonOf(t, map[string]any{"ID": id, "Name": service, "Address": "10.7.0.1", "Port": port, "Tags": append(tags, "haproxy")})
 		lab.Eventually(t, readyTime, "Consul takes "+id, func() bool { return httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/register", body) == "" })
+	}
+	deregister := func(service string, port int) {
+		t.Helper()
+		if answer := httpDo("PUT", "10.7.0.1:8500", fmt.Sprintf("/v1/agent/service/deregister/%s-%d", service, port), ""); answer != "" {
+			t.Errorf("Consul does not let go of %s: %s", service, answer)
+		}
 	}
 	serves := func(what, host, path string, want ...string) {
 		t.Helper()
@@ -90,6 +130,12 @@ func TestUpBalances(t *testing.T) {
 	}
 	master := h.status()["haproxy"].Pid
 	first := h.worker(t)
+	reloaded := func(what string, want int) {
+		t.Helper()
+		if all, byLauncher := h.reloads(t); all != want || byLauncher != want {
+			t.Errorf("%s: HAProxy was reloaded %d times, by the launcher %d, and not %d", what, all, byLauncher, want)
+		}
+	}
 	register("web", 31001, "haproxy_route=/minions", "haproxy_route=/$(id)")
 	serves("a new service", "web.service.consul", "/", "one")
 	serves("its other name", "WEB.my.own.domain.com:80", "/", "one")
@@ -98,15 +144,24 @@ func TestUpBalances(t *testing.T) {
 	if second == first {
 		t.Error("a new service was served without a reload")
 	}
+	reloaded("after a new service", 1)
 	register("web", 31002)
 	serves("a second instance", "web.service.dc1.consul", "/", "one", "two")
 	register("web", 31001) // without its route
 	serves("a changed tag", "any.host", "/minions/x", "503")
-	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/web-31002", "")
+	ends := longRequests(t, 2) // one to each
+	deregister("web", 31002)
 	serves("the second instance leaves", "web.service.consul", "/", "one")
+	if got := h.maintenance(t); got != 1 {
+		t.Errorf("%d servers are left because of requests, not one", got)
+	}
+	ends("one", "two")
+	register("web", 31001, "weight=50") // whatever comes next
+	lab.Eventually(t, readyTime, "the server to go that had a request", func() bool { return h.maintenance(t) == 0 })
 	if got := h.worker(t); got != second {
 		t.Error("instances that come and go made HAProxy reload")
 	}
+	reloaded("after instances that came and went", 1)
 
 	// An instance that fails leaves while another service changes all the time; so does
 	// the last one.
@@ -157,10 +212,10 @@ func TestUpBalances(t *testing.T) {
 	if !good {
 		t.Error("a failing instance was never gone within 3 s after its check")
 	}
-	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/third-31003", "")
-	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/third-31004", "")
-	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/web-31002", "")
-	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/web-31001", "")
+	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/third-31003", "") // if it is there
+	deregister("third", 31004)
+	deregister("web", 31002)
+	deregister("web", 31001)
 
 	// The status tells what is served, and what is not.
 	register("web", 31001, "haproxy_route=/$(id)")
@@ -168,8 +223,37 @@ func TestUpBalances(t *testing.T) {
 	lab.Eventually(t, readyTime, "a finding in the status", func() bool {
 		return json.Unmarshal([]byte(h.must(t, "status", "--json")), &status) == nil && len(status.Balancer.Findings) == 1
 	})
-	if text := h.must(t, "status"); !strings.Contains(text, "load balancer: 1 services with 1 instances") || !strings.Contains(text, "web: ") {
+	if text := h.must(t, "status"); !strings.Contains(text, "load balancer: 1 services with 1 instances, applied ") || !strings.Contains(text, "web: ") {
 		t.Errorf("the status: %s", text)
+	}
+
+	// So it does of what strangers register, all at once; nothing of theirs has an effect.
+	hostileTags(t, h, func() { serves("beside hostile tags", "web.service.consul", "/", "one") })
+
+	// What was refused for a reason that passes is served without another change.
+	for i, in := range []struct {
+		what string
+		way  func(*testing.T, *upHost) (away func())
+		says string
+	}{
+		{"a disk that is full", fullDisk, "no space left on device"},
+		{"a HAProxy that takes no configuration", refusingHAProxy, "HAProxy does not take the configuration"},
+	} {
+		port, late := 31011+i, fmt.Sprint("late-", i)
+		webServer(t, fmt.Sprint("10.7.0.1:", port), "late")
+		away := in.way(t, h)
+		register(late, port)
+		lab.Eventually(t, readyTime, in.what+" to be told of", func() bool {
+			text := strings.Join(strings.Fields(h.must(t, "status")), " ")
+			return strings.Contains(text, "was refused, and is tried again") && strings.Contains(text, in.says)
+		})
+		serves("beside "+in.what, "web.service.consul", "/", "one")
+		serves("beside "+in.what, late+".service.consul", "/", "503")
+		away()
+		serves("after "+in.what, late+".service.consul", "/", "late")
+		lab.Eventually(t, readyTime, in.what+" to be no more", func() bool { return !strings.Contains(h.must(t, "status"), "refused") })
+		deregister(late, port)
+		serves("after "+in.what, late+".service.consul", "/", "503")
 	}
 
 	// consul-template is killed: what changes meanwhile is served when it is back.
@@ -209,6 +293,12 @@ func TestUpBalances(t *testing.T) {
 	serves("after Consul's restart", "web.service.consul", "/", "one", "two")
 	if got := h.status()["haproxy"]; got.Pid != master || got.Restarts != 0 {
 		t.Errorf("HAProxy was %d and is %+v", master, got)
+	}
+	if all, byLauncher := h.reloads(t); all != byLauncher {
+		t.Errorf("HAProxy was reloaded %d times, by the launcher %d", all, byLauncher)
+	}
+	if text := h.must(t, "logs", "-n", "10000", "consul-template"); strings.Contains(text, "the launcher does not reload HAProxy") || !strings.Contains(text, "HAProxy was reloaded") {
+		t.Errorf("the log of what was applied: %s", text)
 	}
 
 	// The whole host starts anew, without Consul: what was served last is.

@@ -286,8 +286,9 @@ func TestStatusJSONRoundTrip(t *testing.T) {
 
 // The status tells of the load balancer in short, and of what strangers wrote harmlessly.
 func TestBalancerText(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	r := &haproxy.Report{
-		Refused: "the snapshot is empty",
+		Refused: "the snapshot is empty", Applied: now.Add(-70 * time.Second), Reloaded: now.Add(-2 * time.Hour),
 		Backends: []haproxy.Backend{
 			{Service: "web", Servers: []haproxy.Server{{Address: "10.0.0.1:1"}, {Address: "10.0.0.2:1"}}},
 			{Service: "web", Port: 7000, Servers: []haproxy.Server{{Address: "10.0.0.1:1"}}},
@@ -297,11 +298,22 @@ func TestBalancerText(t *testing.T) {
 	for i := range 12 {
 		r.Findings = append(r.Findings, haproxy.Finding{Service: "ev\x1bil", Message: fmt.Sprint("reason ", i)})
 	}
-	got := balancerText(r, 80)
-	want := "load balancer: 2 services with 3 instances\n" +
+	got := balancerText(r, now, 80)
+	want := "load balancer: 2 services with 3 instances, applied 1m10s ago, HAProxy reloaded\n               2h00m ago\n" +
 		"    as it was before, because the last snapshot was refused: the snapshot is\n    empty\n"
 	if !strings.HasPrefix(got, want) || strings.Contains(got, "\x1b") || !strings.Contains(got, "reason 9\n") || strings.Contains(got, "reason 10") ||
 		!strings.HasSuffix(got, "    and 2 more: panteras haproxy report\n") {
+		t.Errorf("%q", got)
+	}
+	for state, r := range map[string]*haproxy.Report{
+		"was refused, and is tried again: full\n":                     {Refused: "full", Pending: true},
+		"HAProxy did not run or not answer when it was to be told of": {Pending: true},
+	} {
+		if got := balancerText(r, now, 100); !strings.Contains(got, state) {
+			t.Errorf("nothing says %q: %q", state, got)
+		}
+	}
+	if got := balancerText(&haproxy.Report{}, now, 80); got != "load balancer: 0 services with 0 instances\n" {
 		t.Errorf("%q", got)
 	}
 }

@@ -22,8 +22,8 @@ import (
 const explainHelp = `Explain what happens to a name on this host, such as web.service.consul or web.
 
 It tells where the DNS server sends questions for it, which instances Consul knows of
-the service and how they are, and which backend and servers of HAProxy serve it, or why
-none does.`
+the service and how they are, whether HAProxy runs, and which frontend, backend and
+servers of it serve the name, or why none does.`
 
 func newExplainCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -45,25 +45,61 @@ func newExplainCommand(a *app) *cobra.Command {
 }
 
 func explain(ctx context.Context, w io.Writer, s *configs.Settings, host configs.HostFacts, what string) error {
-	name, path, _ := strings.Cut(what, "/")
-	service, rest, _ := strings.Cut(name, ".")
-	if rest == "" {
-		name = service + ".service." + s.ConsulDomain
+	q := questionOf(s, host, what)
+	report, _, reportErr := balancer.ReadReport(filepath.Join(s.RunDir, "haproxy"))
+	service := q.Service
+	if reportErr == nil && service == "" {
+		if b := report.Serving(q.Host, q.Path); b != nil {
+			service = b.Service
+		}
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "DNS      %s goes to %s\n", name, s.RouteOf(name))
+	fmt.Fprintf(&text, "DNS      %s goes to %s\n", q.Host, s.RouteOf(q.Host))
 	if s.DNSMode == configs.DNSModeLB {
-		fmt.Fprintf(&text, "         A and AAAA: %s (DNS_MODE=lb)\n", explainAddress(ctx, s, host, name))
+		fmt.Fprintf(&text, "         A and AAAA: %s (DNS_MODE=lb)\n", explainAddress(ctx, s, host, q.Host))
 	}
-	fmt.Fprintf(&text, "Consul   %s\n", explainConsul(ctx, s, service))
-	report, _, err := balancer.ReadReport(filepath.Join(s.RunDir, "haproxy"))
-	if err != nil {
-		fmt.Fprintf(&text, "HAProxy  nothing is known of it on this host: %v\n", err)
+	fmt.Fprintf(&text, "Consul   %s\n", explainConsul(ctx, s, service, q))
+	if reportErr != nil {
+		fmt.Fprintf(&text, "HAProxy  nothing is known of it on this host: %v\n", reportErr)
 	} else {
-		explainHAProxy(&text, report, name, "/"+path, service)
+		lines := append(explainRunning(q.Options.Socket, report), report.Explain(q)...)
+		fmt.Fprintf(&text, "HAProxy  %s\n", strings.Join(lines, "\n         "))
 	}
-	_, err = io.WriteString(w, text.String())
+	_, err := io.WriteString(w, text.String())
 	return err
+}
+
+// questionOf is what somebody wants to know who writes NAME[/PATH]; a name without a dot
+// is a service.
+func questionOf(s *configs.Settings, host configs.HostFacts, what string) *haproxy.Question {
+	name, path, _ := strings.Cut(what, "/")
+	if host, _, ok := strings.Cut(name, ":"); ok && !strings.HasPrefix(name, "[") {
+		name = host // as a Host header has it
+	}
+	service, rest, _ := strings.Cut(name, ".")
+	if rest == "" || rest == "service" {
+		name = service + ".service." + s.ConsulDomain
+	}
+	q := &haproxy.Question{Host: name, Path: "/" + path, Options: haproxy.OptionsOf(s, host.Users)}
+	q.Service, q.DC, _ = s.ServiceOf(name)
+	return q
+}
+
+// explainRunning tells whether HAProxy runs, and with what.
+func explainRunning(socket string, r *haproxy.Report) (lines []string) {
+	running, err := balancer.Runs(socket)
+	switch {
+	case err != nil:
+		lines = append(lines, fmt.Sprintf("cannot be asked whether it runs: %v", err))
+	case running:
+		lines = append(lines, "runs")
+	default:
+		lines = append(lines, "does not run on this host, so nothing of this is served here; `panteras status` tells why")
+	}
+	if state := r.State(); state != "" {
+		lines = append(lines, state)
+	}
+	return lines
 }
 
 // explainAddress tells which addresses the DNS server gives for a name with DNS_MODE=lb,
@@ -115,49 +151,62 @@ func explainAddress(ctx context.Context, s *configs.Settings, host configs.HostF
 	return strings.Join(list, " ") + ", where HAProxy passes; on this host none does"
 }
 
-// explainConsul tells of a service's instances.
-func explainConsul(ctx context.Context, s *configs.Settings, service string) string {
+// explainConsul tells of a service's instances, and notes in q what explains why HAProxy
+// serves them or not.
+func explainConsul(ctx context.Context, s *configs.Settings, service string, q *haproxy.Question) string {
+	if service == "" {
+		return fmt.Sprintf("is not asked: %s is not the name of a service", q.Host)
+	}
 	client, err := consulclient.New(s)
 	if err != nil {
 		return err.Error()
 	}
-	entries, _, err := client.Health().Service(service, "", false, (&consul.QueryOptions{}).WithContext(ctx))
-	switch {
-	case err != nil:
-		return fmt.Sprintf("does not answer: %v", err)
-	case len(entries) == 0:
-		return fmt.Sprintf("knows no service %s", service)
+	ask := (&consul.QueryOptions{}).WithContext(ctx)
+	entries, _, err := client.Health().Service(service, "", false, ask)
+	if err != nil {
+		return fmt.Sprintf("does not answer: %v", consulclient.Explain(err, s.ConsulHTTPAddr))
 	}
+	q.ConsulTells = true
 	lines := []string{fmt.Sprintf("knows %d of %s:", len(entries), service)}
+	if len(entries) == 0 {
+		lines = []string{fmt.Sprintf("knows no service %s", service)}
+	}
 	for _, e := range entries {
 		address := e.Service.Address
 		if address == "" {
 			address = e.Node.Address
 		}
-		lines = append(lines, fmt.Sprintf("           %s:%d on %q is %s, tags %q", address, e.Service.Port, e.Node.Node, e.Checks.AggregatedStatus(), e.Service.Tags))
+		status := e.Checks.AggregatedStatus()
+		q.Instances = append(q.Instances, haproxy.Known{Tags: e.Service.Tags, Passing: status == consul.HealthPassing})
+		lines = append(lines, fmt.Sprintf("           %s:%d on %q is %s, tags %q", address, e.Service.Port, e.Node.Node, status, e.Service.Tags))
+	}
+	if q.DC != "" {
+		lines = append(lines, explainDatacenter(ctx, client, service, q)...)
 	}
 	return strings.Join(lines, "\n")
 }
 
-func explainHAProxy(w io.Writer, r *haproxy.Report, host, path, service string) {
-	if r.Refused != "" {
-		fmt.Fprintf(w, "HAProxy  serves what it served before, because of: %s\n", r.Refused)
+// explainDatacenter tells of a service's instances in a data centre that a name is in,
+// where that is another one than this host's.
+func explainDatacenter(ctx context.Context, client *consul.Client, service string, q *haproxy.Question) []string {
+	all, err := client.Catalog().Datacenters()
+	if err != nil || len(all) == 0 {
+		return nil
 	}
-	shown := r.Serving(host, path)
-	if shown == nil {
-		fmt.Fprintf(w, "HAProxy  has no backend for http://%s%s: no passing instance has the tag haproxy, or it is refused\n", host, path)
-	}
-	for i := range r.Backends {
-		if b := &r.Backends[i]; b == shown || b.Service == service && b.Port != 0 {
-			fmt.Fprintf(w, "HAProxy  %s serves %s:\n", b.Name, strings.Join(b.Entrances(), " "))
-			for _, server := range b.Servers {
-				fmt.Fprintf(w, "           %s weight %d\n", server.Address, server.Weight)
-			}
+	q.Datacenters, q.OwnDC = all, all[0] // the nearest is the first, mostly
+	if self, err := client.Agent().Self(); err == nil {
+		if own, ok := self["Config"]["Datacenter"].(string); ok {
+			q.OwnDC = own
 		}
 	}
-	for _, f := range r.Findings {
-		if f.Service == service {
-			fmt.Fprintf(w, "         %s\n", f.Message)
-		}
+	i := slices.IndexFunc(all, func(known string) bool { return strings.EqualFold(known, q.DC) })
+	if i < 0 || strings.EqualFold(q.DC, q.OwnDC) {
+		return nil
 	}
+	there, _, err := client.Health().Service(service, "", true, (&consul.QueryOptions{Datacenter: all[i]}).WithContext(ctx))
+	if err != nil {
+		return []string{fmt.Sprintf("           in %s: %v", q.DC, err)}
+	}
+	q.Away = len(there)
+	return []string{fmt.Sprintf("           in %s %d pass; the above are in %s", q.DC, len(there), q.OwnDC)}
 }

@@ -22,7 +22,7 @@ func newHAProxyCommand(a *app) *cobra.Command {
 		Use:   "haproxy",
 		Short: "Configure the load balancer from Consul's services",
 	}
-	cmd.AddCommand(newHAProxyApplyCommand(a), newHAProxyReportCommand(a))
+	cmd.AddCommand(newHAProxyApplyCommand(a), newHAProxyRetryCommand(a), newHAProxyReportCommand(a))
 	return cmd
 }
 
@@ -34,11 +34,14 @@ learns of changed servers through its socket, and of new services by a reload, w
 the launcher does, or HAProxy itself where no launcher runs. What HAProxy does not take
 leaves the last good configuration in place and running.
 
+A snapshot that is not in effect afterwards, because something was in its way or HAProxy
+does not run, is kept for "panteras haproxy retry", which the launcher runs.
+
 With --lenient a refused snapshot is logged and the exit code is 0, because
 consul-template ends when a command of its fails.`
 
 func newHAProxyApplyCommand(a *app) *cobra.Command {
-	var lenient bool
+	var apply applying
 	cmd := &cobra.Command{
 		Use:     "apply FILE",
 		Short:   "Bring a snapshot of Consul's services into effect",
@@ -46,30 +49,67 @@ func newHAProxyApplyCommand(a *app) *cobra.Command {
 		Example: "  panteras haproxy apply /run/panteras/consul-template/snapshot.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			loaded, host, log := a.look(cmd)
-			if err := configs.JoinErrors(loaded.Findings); err != nil {
-				return &usageError{err}
-			}
-			text, err := readFileOrStdin(cmd, args[0])
-			if err != nil {
-				return err
-			}
-			b := newBalancer(&loaded.Settings, host, log)
-			result, err := b.Apply(cmd.Context(), text)
-			if err != nil && lenient {
-				log.Error("the snapshot has no effect", "error", err)
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			logResult(log, result)
-			return nil
+			return apply.run(a, cmd, func(b *balancer.Balancer) (*balancer.Result, error) {
+				text, err := readFileOrStdin(cmd, args[0])
+				if err != nil {
+					return nil, err
+				}
+				return b.Apply(cmd.Context(), text)
+			})
 		},
 	}
-	cmd.Flags().BoolVar(&lenient, "lenient", false, "exit with 0 also when the snapshot is refused")
-	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel, configs.GroupDaemons)
+	apply.flags(cmd)
 	return cmd
+}
+
+const retryHelp = `Try the last snapshot again if it is not in effect; the launcher runs this.
+
+"panteras haproxy apply" leaves such a snapshot when something was in its way that may
+pass, such as a full disk or a reload that took too long, when HAProxy did not run, and a
+few times when HAProxy refused it. The launcher tries it again when HAProxy has become
+ready, and otherwise after 1 s, then 2 s, up to a minute. Where nothing is to be tried, or
+a snapshot is being applied, nothing is done.
+
+With --lenient a refused snapshot is logged and the exit code is 0.`
+
+func newHAProxyRetryCommand(a *app) *cobra.Command {
+	var apply applying
+	cmd := &cobra.Command{
+		Use:     "retry",
+		Short:   "Try the last snapshot again if it is not in effect",
+		Long:    retryHelp,
+		Example: "  panteras haproxy retry",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return apply.run(a, cmd, func(b *balancer.Balancer) (*balancer.Result, error) { return b.Retry(cmd.Context()) })
+		},
+	}
+	apply.flags(cmd)
+	return cmd
+}
+
+// applying is what the commands that apply snapshots have in common.
+type applying struct{ lenient bool }
+
+func (o *applying) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&o.lenient, "lenient", false, "exit with 0 also when the snapshot is refused")
+	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel, configs.GroupDaemons)
+}
+
+func (o *applying) run(a *app, cmd *cobra.Command, apply func(*balancer.Balancer) (*balancer.Result, error)) error {
+	loaded, host, log := a.look(cmd)
+	if err := configs.JoinErrors(loaded.Findings); err != nil {
+		return &usageError{err}
+	}
+	result, err := apply(newBalancer(&loaded.Settings, host, log))
+	if err != nil && o.lenient {
+		log.Error("the snapshot has no effect", "error", err)
+		return nil
+	}
+	if err == nil && result != nil {
+		logResult(log, result)
+	}
+	return err
 }
 
 func readFileOrStdin(cmd *cobra.Command, path string) ([]byte, error) {

@@ -160,7 +160,7 @@ func (a *app) writeStatus(st hostStatus) error {
 	width, _ := terminalWidth(a.stdout)
 	text := statusTable(st.Status, time.Now(), width)
 	if st.Balancer != nil {
-		text += balancerText(st.Balancer, width)
+		text += balancerText(st.Balancer, time.Now(), width)
 	}
 	_, err := io.WriteString(a.stdout, text)
 	return err

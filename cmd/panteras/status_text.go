@@ -14,8 +14,9 @@ import (
 // maxShownFindings is how much the status tells of the balancer; its report has all.
 const maxShownFindings = 10
 
-// balancerText tells in short what HAProxy serves, and what it does not and why.
-func balancerText(r *haproxy.Report, width int) string {
+// balancerText tells in short what HAProxy serves, since when, and what it does not and
+// why, at the time now.
+func balancerText(r *haproxy.Report, now time.Time, width int) string {
 	var b strings.Builder
 	services, servers := map[string]bool{}, map[string]bool{}
 	for _, backend := range r.Backends {
@@ -24,9 +25,16 @@ func balancerText(r *haproxy.Report, width int) string {
 			servers[s.Address] = true
 		}
 	}
-	writeFolded(&b, "load balancer: ", fmt.Sprintf("%d services with %d instances", len(services), len(servers)), width)
-	if r.Refused != "" {
-		writeFolded(&b, "    ", "as it was before, because the last snapshot was refused: "+logs.Printable(r.Refused), width)
+	text := fmt.Sprintf("%d services with %d instances", len(services), len(servers))
+	if !r.Applied.IsZero() {
+		text += fmt.Sprintf(", applied %s ago", age(now.Sub(r.Applied)))
+	}
+	if !r.Reloaded.IsZero() {
+		text += fmt.Sprintf(", HAProxy reloaded %s ago", age(now.Sub(r.Reloaded)))
+	}
+	writeFolded(&b, "load balancer: ", text, width)
+	if state := r.State(); state != "" {
+		writeFolded(&b, "    ", logs.Printable(state), width)
 	}
 	for _, f := range r.Findings[:min(len(r.Findings), maxShownFindings)] {
 		writeFolded(&b, "    ", logs.Printable(f.Service+": "+f.Message), width)

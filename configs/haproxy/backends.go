@@ -132,18 +132,18 @@ func (p *plan) serve(b *Backend, s Server) {
 
 // hosts are the names that lead to a service, without those of this host itself.
 func (p *plan) hosts(service string, datacenters []string) []string {
-	service = strings.ToLower(service)
-	names := []string{service + ".service"}
+	label := strings.ToLower(service)
+	names := []string{label + ".service"}
 	for _, domain := range []string{p.o.Domain, "consul"} { // the DNS server knows both
-		names = append(names, service+".service."+domain)
+		names = append(names, label+".service."+domain)
 		for _, dc := range datacenters {
 			if namePattern.MatchString(dc) {
-				names = append(names, service+".service."+strings.ToLower(dc)+"."+domain)
+				names = append(names, label+".service."+strings.ToLower(dc)+"."+domain)
 			}
 		}
 	}
 	if p.o.AddDomain != "" {
-		names = append(names, service+"."+p.o.AddDomain)
+		names = append(names, label+"."+p.o.AddDomain)
 	}
 	var kept []string
 	for _, name := range names {

@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -24,4 +25,117 @@ func (r *Report) Serving(host, path string) *Backend {
 		}
 	}
 	return found
+}
+
+// Question is a request that somebody wants to be explained, with what is known besides
+// the report.
+type Question struct {
+	Host, Path string
+	// Service is whose name the host is, as Consul has it or in lower case; "" if it is
+	// none of a service.
+	Service string
+	// DC is the data centre that the host names, "" if none; OwnDC that of this host.
+	DC, OwnDC string
+	// Datacenters are all that Consul knows; nil if it does not tell.
+	Datacenters []string
+	// Instances are those of the service in the own data centre, Away how many pass in
+	// DC, where that is another one. ConsulTells is false if Consul does not answer.
+	Instances   []Known
+	Away        int
+	ConsulTells bool
+	// Options are those of this host.
+	Options Options
+}
+
+// Known is an instance as Consul knows it.
+type Known struct {
+	Tags    []string
+	Passing bool
+}
+
+// Explain tells which frontend, backend and servers serve a request, and why none does.
+// Its lines do not end with a line break.
+func (r *Report) Explain(q *Question) (lines []string) {
+	shown := r.Serving(q.Host, q.Path)
+	for i := range r.Backends {
+		b := &r.Backends[i]
+		if b != shown && (b.Port == 0 || !strings.EqualFold(b.Service, q.Service)) {
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("frontend %s, port %d: %s serves %s:", b.frontend(), b.port(&q.Options), b.Name, strings.Join(b.Entrances(), " ")))
+		for _, server := range b.Servers {
+			lines = append(lines, fmt.Sprintf("  %s weight %d", server.Address, server.Weight))
+		}
+	}
+	if shown == nil {
+		lines = append(lines, fmt.Sprintf("frontend %s, port %d: no backend for http://%s%s: %s", httpFrontend, q.Options.HTTPPort, q.Host, q.Path, r.whyNot(q)))
+	} else if q.DC != "" && q.OwnDC != "" && !strings.EqualFold(q.DC, q.OwnDC) {
+		lines = append(lines, fmt.Sprintf("%s is another data centre; under this name, too, HAProxy serves the instances in its own, %s", q.DC, q.OwnDC))
+	}
+	for _, f := range r.Findings {
+		if strings.EqualFold(f.Service, q.Service) || shown != nil && f.Service == shown.Service {
+			lines = append(lines, f.Service+": "+f.Message)
+		}
+	}
+	return lines
+}
+
+// whyNot says why no backend takes a request.
+func (r *Report) whyNot(q *Question) string {
+	host := strings.TrimSuffix(strings.ToLower(q.Host), ".")
+	switch {
+	case slices.Contains(q.Options.Hosts, host):
+		return "it is a name of this host, which shows a page of links"
+	case q.Service == "":
+		return "it is not the name of a service, and no service has a route for that path (a tag haproxy_route=/…)"
+	case q.DC != "" && q.Datacenters != nil && !slices.ContainsFunc(q.Datacenters, func(dc string) bool { return strings.EqualFold(dc, q.DC) }):
+		return fmt.Sprintf("Consul knows no data centre %s", q.DC)
+	case !q.ConsulTells:
+		return "what Consul knows of it cannot be seen"
+	}
+	return r.whyNoInstance(q)
+}
+
+// whyNoInstance says why no instance of a service is served by HTTP.
+func (r *Report) whyNoInstance(q *Question) string {
+	tagged, passing := 0, 0
+	for _, i := range q.Instances {
+		if slices.Contains(i.Tags, "haproxy") || slices.Contains(i.Tags, "webapp") {
+			tagged++
+			if i.Passing {
+				passing++
+			}
+		}
+	}
+	away := ""
+	if q.Away > 0 {
+		away = fmt.Sprintf("; %d pass in %s, and HAProxy serves its own data centre only: ask a host there, or ask DNS for SRV", q.Away, q.DC)
+	}
+	switch {
+	case len(q.Instances) == 0:
+		return "Consul knows no instance of it in this data centre" + away
+	case tagged == 0:
+		return "no instance has the tag haproxy or webapp" + away
+	case passing == 0:
+		return fmt.Sprintf("none of the %d instances with the tag haproxy or webapp passes its checks", tagged) + away
+	case slices.ContainsFunc(r.Findings, func(f Finding) bool { return strings.EqualFold(f.Service, q.Service) }):
+		return "it is refused, for what is said below"
+	}
+	return "consul-template has not told HAProxy of it yet; see `panteras status` and `panteras logs consul-template`"
+}
+
+// frontend is the section in which clients arrive.
+func (b *Backend) frontend() string {
+	if b.Port != 0 {
+		return b.Name
+	}
+	return httpFrontend
+}
+
+// port is where they do.
+func (b *Backend) port(o *Options) uint16 {
+	if b.Port != 0 {
+		return b.Port
+	}
+	return o.HTTPPort
 }

@@ -86,7 +86,7 @@ func TestFindings(t *testing.T) {
 	portless := instance("none", "none", 0, "haproxy")
 	s := snapshot(
 		nowhere, portless, instance("alone", "alone", 1002, "haproxy_route=/x"), instance("Web", "a", 1003, "haproxy"), instance("web", "b", 1004, "haproxy"),
-		instance("node1", "n", 1005, "haproxy"),
+		instance("Node1", "n", 1005, "haproxy"),
 		instance("checked", "c", 1006, "haproxy", "haproxy_httpchk=GET /b"), instance("checked", "d", 1007, "haproxy", "haproxy_httpchk=GET /a"),
 	)
 	s.Maxconn = map[string]string{"web/maxconn": "many", "checked/maxconn": " 0\n"}
@@ -98,7 +98,7 @@ func TestFindings(t *testing.T) {
 		"none: instance \"none\" is not served: it has no port (0)\n",
 		"alone: haproxy_route has no effect without the tag haproxy\n",
 		"web: does not get host web.service.consul: Web has it; choose another\n",
-		"node1: node1.service.consul is a name of this host, and stays one\n",
+		"Node1: node1.service.consul is a name of this host, and stays one\n",
 		"checked: instances have different haproxy_httpchk; \"GET /a\" is used for all\n",
 		"web: haproxy/web/maxconn is \"many\" in Consul's KV store: write a number from 0 to 1000000; 128 is used\n",
 	} {
@@ -106,7 +106,7 @@ func TestFindings(t *testing.T) {
 			t.Errorf("nothing says %q in\n%s", want, messages(c.Report))
 		}
 	}
-	if c.Hosts["web.service.consul"] != "backend_Web" || c.Hosts["node1.service.consul"] != "" || c.Hosts["node1.service"] != "backend_node1" {
+	if c.Hosts["web.service.consul"] != "backend_Web" || c.Hosts["node1.service.consul"] != "" || c.Hosts["node1.service"] != "backend_Node1" {
 		t.Errorf("hosts: %v", c.Hosts)
 	}
 	for _, b := range c.Report.Backends {

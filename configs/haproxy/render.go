@@ -17,6 +17,9 @@ const (
 	PathsFile  = "paths.map"
 )
 
+// httpFrontend is where all HTTP arrives.
+const httpFrontend = "http-in"
+
 // Config is a whole configuration.
 type Config struct {
 	// Files are the contents by name; ConfigFile names the others relative to its own
@@ -198,7 +201,7 @@ func (o *Options) head() string {
 		`    stats realm Haproxy\ Statistics`,
 		"    stats uri /",
 		"    stats refresh 10s",
-		"", "frontend http-in",
+		"", "frontend "+httpFrontend,
 	)
 	lines = append(lines, o.binds(o.HTTPPort)...)
 	lines = append(

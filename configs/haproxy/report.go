@@ -6,11 +6,15 @@ import "time"
 // the next rendering knows who holds which route.
 type Report struct {
 	// Refused says why the last snapshot has no effect at all; "" if it has.
-	Refused  string    `json:"refused,omitempty"`
+	Refused string `json:"refused,omitempty"`
+	// Pending tells that the last snapshot is not in effect and is tried again: for what
+	// Refused says, or because HAProxy did not run, or not answer.
+	Pending  bool      `json:"pending,omitempty"`
 	Backends []Backend `json:"backends"`
 	Findings []Finding `json:"findings"`
-	// Reloaded is when HAProxy was last reloaded for a snapshot; zero for never. Whoever
-	// does that sets it.
+	// Applied is when a snapshot last came into effect, Reloaded when HAProxy was last
+	// reloaded for one; zero for never. Whoever does that sets them.
+	Applied  time.Time `json:"applied,omitzero"`
 	Reloaded time.Time `json:"reloaded,omitzero"`
 }
 

@@ -5,13 +5,35 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
+
+// State tells whether HAProxy serves something else than the last snapshot, and why; "" if
+// it does not.
+func (r *Report) State() string {
+	switch {
+	case r.Refused != "" && r.Pending:
+		return "as it was before, because the last snapshot was refused, and is tried again: " + r.Refused
+	case r.Refused != "":
+		return "as it was before, because the last snapshot was refused: " + r.Refused
+	case r.Pending:
+		return "HAProxy did not run or not answer when it was to be told of this; it is told when it does"
+	}
+	return ""
+}
 
 // WriteText writes the report for people.
 func (r *Report) WriteText(w io.Writer) error {
 	var text strings.Builder
-	if r.Refused != "" {
-		fmt.Fprintf(&text, "The last snapshot has no effect: %s\n\n", r.Refused)
+	if !r.Applied.IsZero() {
+		fmt.Fprintf(&text, "applied %s", r.Applied.Format(time.RFC3339))
+		if !r.Reloaded.IsZero() {
+			fmt.Fprintf(&text, ", HAProxy reloaded %s", r.Reloaded.Format(time.RFC3339))
+		}
+		text.WriteString("\n")
+	}
+	if state := r.State(); state != "" {
+		text.WriteString(state + "\n")
 	}
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SERVICE\tSERVERS\tREACHED AT")

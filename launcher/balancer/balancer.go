@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -62,36 +63,86 @@ type Result struct {
 // Apply brings a snapshot into effect. An error means that the last good configuration
 // stays, and the report says why.
 func (b *Balancer) Apply(ctx context.Context, text []byte) (*Result, error) {
+	unlock, err := b.begin(syscall.LOCK_EX)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	snapshot, err := haproxy.Decode(text)
+	if err != nil { // one before it that is pending stays so
+		b.refuse(err, b.lastReport())
+		return nil, err
+	}
+	return b.attempt(ctx, snapshot, &pending{Snapshot: text})
+}
+
+// Retry applies the last snapshot again, if it is pending. The result is nil if none is,
+// or if one is being applied right now.
+func (b *Balancer) Retry(ctx context.Context) (*Result, error) {
+	unlock, err := b.begin(syscall.LOCK_EX | syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	p, err := b.pending()
+	if p == nil || err != nil {
+		return nil, err
+	}
+	snapshot, err := haproxy.Decode(p.Snapshot)
+	if err != nil {
+		return nil, errors.Join(err, b.forget())
+	}
+	return b.attempt(ctx, snapshot, p)
+}
+
+// begin makes the folders, and keeps others from applying at the same time.
+func (b *Balancer) begin(how int) (unlock func(), err error) {
 	for _, dir := range []string{b.StateDir, b.RunDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, err
 		}
 	}
-	unlock, err := lock(filepath.Join(b.StateDir, lockFile))
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	previous := b.lastReport()
-	result, err := b.apply(ctx, text, previous)
-	if err != nil {
-		refused := haproxy.Report{Refused: err.Error()}
-		if previous != nil {
-			refused.Backends, refused.Findings, refused.Reloaded = previous.Backends, previous.Findings, previous.Reloaded
-		}
-		if writeErr := b.writeRefusal(refused); writeErr != nil {
-			b.Log.Error("cannot write the report", "error", writeErr)
-		}
-		return nil, err
-	}
-	return result, nil
+	return lock(filepath.Join(b.StateDir, lockFile), how)
 }
 
-func (b *Balancer) apply(ctx context.Context, text []byte, previous *haproxy.Report) (*Result, error) {
-	snapshot, err := haproxy.Decode(text)
-	if err != nil {
-		return nil, err
+// attempt applies a snapshot, which is pending until it is in effect.
+func (b *Balancer) attempt(ctx context.Context, snapshot *haproxy.Snapshot, p *pending) (*Result, error) {
+	b.keep(p)
+	previous := b.lastReport()
+	result, err := b.apply(ctx, snapshot, previous)
+	if err == nil {
+		if result.Running {
+			err = b.forget()
+		}
+		return result, err
 	}
+	if errors.As(err, new(*notTaken)) {
+		if p.Refused++; p.Refused < mostRefusals {
+			b.keep(p)
+		} else if forgetErr := b.forget(); forgetErr != nil {
+			b.Log.Error("cannot give a refused snapshot up", "error", forgetErr)
+		}
+	}
+	b.refuse(err, previous)
+	return nil, err
+}
+
+// refuse tells people why a snapshot has no effect.
+func (b *Balancer) refuse(why error, previous *haproxy.Report) {
+	refused := haproxy.Report{Refused: why.Error(), Pending: Pending(b.RunDir)}
+	if previous != nil {
+		refused.Backends, refused.Findings = previous.Backends, previous.Findings
+		refused.Applied, refused.Reloaded = previous.Applied, previous.Reloaded
+	}
+	if err := b.writeRefusal(refused); err != nil {
+		b.Log.Error("cannot write the report", "error", err)
+	}
+}
+
+func (b *Balancer) apply(ctx context.Context, snapshot *haproxy.Snapshot, previous *haproxy.Report) (*Result, error) {
 	running := b.running()
 	config := b.render(snapshot, previous, running != "")
 	changed, err := b.differs(config)
@@ -119,6 +170,10 @@ func (b *Balancer) apply(ctx context.Context, text []byte, previous *haproxy.Rep
 			return nil, err
 		}
 	}
+	if running == "" && changed && b.running() != "" {
+		// It has started meanwhile, maybe with the files before.
+		return b.apply(ctx, snapshot, previous)
+	}
 	if running != "" {
 		err := b.bringUp(ctx, config, known[running], result)
 		if err != nil && b.gone() {
@@ -137,13 +192,15 @@ func (b *Balancer) apply(ctx context.Context, text []byte, previous *haproxy.Rep
 			return nil, err
 		}
 	}
+	report := &result.Report
+	report.Applied, report.Pending = time.Now().UTC(), !result.Running
 	switch {
 	case result.Reloaded:
-		config.Report.Reloaded = time.Now().UTC()
+		report.Reloaded = report.Applied
 	case previous != nil:
-		config.Report.Reloaded = previous.Reloaded
+		report.Reloaded = previous.Reloaded
 	}
-	if err := b.writeReport(config.Report); err != nil {
+	if err := b.writeReport(*report); err != nil {
 		return nil, err
 	}
 	return result, nil
@@ -205,15 +262,19 @@ func free(a netip.AddrPort) bool {
 	return l.Close() == nil
 }
 
-// lock keeps others from applying at the same time.
-func lock(path string) (unlock func(), err error) {
+// lock locks a file as flock(2) has it.
+func lock(path string, how int) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+	if err := syscall.Flock(int(f.Fd()), how); err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
 	}
-	return func() { _ = f.Close() }, nil
+	return func() {
+		// A child that is just being started has it, too, and does not unlock by Close.
+		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
+		_ = f.Close()
+	}, nil
 }

@@ -27,6 +27,7 @@ func BenchmarkReloads(b *testing.B) {
 	var first any
 	generation := 0
 	for b.Loop() {
+		say, hangUp := r.tunnel("web.service.consul")
 		l := r.load("web.service.consul")
 		for i := range reloadsUnderLoad {
 			lab.Eventually(b, manyRequestsTime, "requests between reloads", func() bool { return l.sent.Load() >= int64(i+1)*requestsUnderLoad/(reloadsUnderLoad+1) })
@@ -40,10 +41,23 @@ func BenchmarkReloads(b *testing.B) {
 		lab.Eventually(b, manyRequestsTime, "the last requests", func() bool { return l.sent.Load() >= requestsUnderLoad })
 		l.stop()
 		l.all.Wait()
+		if n := l.sent.Load(); n < requestsUnderLoad {
+			b.Fatalf("only %d requests were sent, and lost ones count of %d at the least", n, requestsUnderLoad)
+		}
+		if err := say("still here"); err != nil {
+			b.Errorf("the WebSocket that was opened before: %v", err)
+		}
+		hangUp()
 		sent, lost = sent+l.sent.Load(), lost+l.lost.Load()
 		if first == nil {
 			first = l.first.Load()
 		}
+	}
+	if want := int32(reloadsUnderLoad * b.N); r.reloads.Load() != want {
+		b.Errorf("%d reloads, not %d", r.reloads.Load(), want)
+	}
+	if lost != 0 {
+		b.Errorf("%d of %d requests were lost, the first: %v", lost, sent, first)
 	}
 	b.ReportMetric(float64(sent)/float64(b.N), "requests")
 	b.ReportMetric(float64(lost)/float64(b.N), "lost")
@@ -68,6 +82,11 @@ func BenchmarkScale(b *testing.B) {
 		all = append(all, serve(b, "web", fmt.Sprintf("i%d", i), http.HandlerFunc(echo), "haproxy"))
 	}
 	r := startedRig(b, all[:2]...)
+	var tunnels []func(string) error
+	for range 4 {
+		say, _ := r.tunnel("web.service.consul")
+		tunnels = append(tunnels, say)
+	}
 	var sent, lost int64
 	for b.Loop() {
 		l := r.load("web.service.consul")
@@ -76,6 +95,14 @@ func BenchmarkScale(b *testing.B) {
 		l.stop()
 		l.all.Wait()
 		sent, lost = sent+l.sent.Load(), lost+l.lost.Load()
+	}
+	if sent == 0 || lost != 0 || r.reloads.Load() != 0 {
+		b.Errorf("%d of %d requests were lost, with %d reloads", lost, sent, r.reloads.Load())
+	}
+	for _, say := range tunnels {
+		if err := say("still here"); err != nil {
+			b.Errorf("a WebSocket that was opened before: %v", err)
+		}
 	}
 	b.ReportMetric(float64(sent)/float64(b.N), "requests")
 	b.ReportMetric(float64(lost)/float64(b.N), "lost")

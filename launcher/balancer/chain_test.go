@@ -27,7 +27,7 @@ type chain struct {
 func startedChain(t *testing.T, addDomain string) (c *chain, template *lab.Process) {
 	t.Helper()
 	r := newRig(t)
-	c = &chain{rig: r, agent: lab.Consul(t, lab.ConsulOptions{}), folder: filepath.Join(r.RunDir, "settings")}
+	c = &chain{rig: r, agent: lab.Consul(t, lab.ConsulOptions{Extra: wan(t)}), folder: filepath.Join(r.RunDir, "settings")}
 	c.settings = map[string]string{
 		"IP": "192.0.2.9", "LISTEN_IP": "127.0.0.1", "HOSTNAME": "node1", "RUN_DIR": filepath.Join(r.RunDir, "r"), "STATE_DIR": filepath.Join(r.RunDir, "s"),
 		"HAPROXY_HTTP_PORT": fmt.Sprint(r.Options.HTTPPort), "HAPROXY_STATS_PORT": fmt.Sprint(r.Options.StatsPort),
@@ -54,6 +54,12 @@ func startedChain(t *testing.T, addDomain string) (c *chain, template *lab.Proce
 	})
 	c.startHAProxy()
 	return c, template
+}
+
+// wan lets a Consul know others in other data centres.
+func wan(t *testing.T) map[string]any {
+	t.Helper()
+	return map[string]any{"ports": map[string]any{"serf_wan": lab.Port(t)}}
 }
 
 func (c *chain) snapshot() string { return filepath.Join(c.folder, "snapshot.json") }
@@ -87,6 +93,20 @@ func (c *chain) report(what string, wanted func(*haproxy.Report) bool) (report *
 		return err == nil && wanted(r)
 	})
 	return report
+}
+
+// explains runs `panteras explain` for a name, and looks for what it should say.
+func (c *chain) explains(name string, want ...string) {
+	c.t.Helper()
+	p := lab.Panteras(c.t, lab.PanterasOptions{Args: []string{"explain", name, "--restricted", c.folder, "--consul-http-addr", c.agent.HTTPAddr.String()}})
+	if code := p.Wait(c.t, patience); code != 0 {
+		c.t.Errorf("explain %s ends with %d: %s", name, code, p.Stderr())
+	}
+	for _, piece := range want {
+		if !strings.Contains(p.Stdout(), piece) {
+			c.t.Errorf("explain %s does not say %q:\n%s", name, piece, p.Stdout())
+		}
+	}
 }
 
 // backend is a backend of a report; nil if it has none of that name.

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -18,8 +17,6 @@ import (
 	"time"
 
 	"panteras/configs/haproxy"
-
-	"golang.org/x/sys/unix"
 )
 
 // differs tells whether any file is not in place as it is in config.
@@ -65,10 +62,16 @@ func (b *Balancer) stage(ctx context.Context, config *haproxy.Config) error {
 	if syncErr := <-synced; syncErr != nil {
 		return syncErr
 	}
-	if err != nil {
-		return fmt.Errorf("HAProxy does not take the configuration in %s, so the last good one stays: %w: %s", next, err, bytes.TrimSpace(output))
+	if err == nil {
+		return nil
 	}
-	return nil
+	exit := (*exec.ExitError)(nil)
+	said := errors.As(err, &exit) && exit.Exited() // and was not killed, or never ran
+	err = fmt.Errorf("HAProxy does not take the configuration in %s, so the last good one stays: %w: %s", next, err, bytes.TrimSpace(output))
+	if said {
+		err = &notTaken{err}
+	}
+	return err
 }
 
 // stageFile writes a file aside, or links the one that is in place where it is the same:
@@ -246,35 +249,16 @@ func syncPath(path string) error {
 	return f.Sync()
 }
 
-// reportBytes is how large a report may be: the folder belongs to HAProxy's user, and
-// who reads it may be root.
-const reportBytes = 16 << 20
-
 // ReadReport reads the report in a RunDir; written is when it was.
 func ReadReport(runDir string) (r *haproxy.Report, written time.Time, err error) {
 	path := filepath.Join(runDir, ReportFile)
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	text, written, err := readOwn(path)
 	if err != nil {
 		return nil, time.Time{}, err
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, time.Time{}, fmt.Errorf("%s is not a report but a %v", path, info.Mode())
-	}
-	text, err := io.ReadAll(io.LimitReader(f, reportBytes+1))
-	if err != nil {
-		return nil, time.Time{}, err
-	}
-	if len(text) > reportBytes {
-		return nil, time.Time{}, fmt.Errorf("%s has more than %d MiB", path, reportBytes>>20)
 	}
 	r = &haproxy.Report{}
 	if err := json.Unmarshal(text, r); err != nil {
 		return nil, time.Time{}, fmt.Errorf("%s is not a report: %s", path, strings.TrimSpace(err.Error()))
 	}
-	return r, info.ModTime(), nil
+	return r, written, nil
 }

@@ -31,6 +31,9 @@ func TestOneAtATime(t *testing.T) {
 	ended := make(chan error, 2)
 	go func() { _, err := r.Apply(t.Context(), both); ended <- err }()
 	<-entered
+	if result, err := second.Retry(t.Context()); result != nil || err != nil { // the first is at it
+		t.Errorf("a retry beside: %+v, %v", result, err)
+	}
 	go func() { _, err := second.Apply(t.Context(), one); ended <- err }()
 	const enough = time.Second // for who does not wait
 	select {

@@ -101,8 +101,8 @@ func (l *load) end(t *testing.T) {
 }
 
 // tunnel opens a WebSocket-like connection to a service that echoes, and returns what
-// says a line and hears it again.
-func (r *rig) tunnel(host string) (echo func(string) error) {
+// says a line and hears it again, and what ends it.
+func (r *rig) tunnel(host string) (echo func(string) error, hangUp func()) {
 	r.t.Helper()
 	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", r.Options.HTTPPort))
 	if err != nil {
@@ -115,7 +115,7 @@ func (r *rig) tunnel(host string) (echo func(string) error) {
 	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
 		r.t.Fatalf("no tunnel: %v %v", answer, err)
 	}
-	return func(line string) error {
+	echo = func(line string) error {
 		_ = conn.SetDeadline(time.Now().Add(patience))
 		if _, err := io.WriteString(conn, line+"\n"); err != nil {
 			return err
@@ -126,6 +126,7 @@ func (r *rig) tunnel(host string) (echo func(string) error) {
 		}
 		return err
 	}
+	return echo, func() { _ = conn.Close() }
 }
 
 // echo answers requests, and echoes lines of those that upgrade.
@@ -148,7 +149,7 @@ func TestReloadsLoseNothing(t *testing.T) {
 	t.Parallel()
 	web1 := serve(t, "web", "web", http.HandlerFunc(echo), "haproxy")
 	r := startedRig(t, web1)
-	say := r.tunnel("web.service.consul")
+	say, _ := r.tunnel("web.service.consul")
 	if err := say("before"); err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +211,8 @@ func TestManyServices(t *testing.T) {
 }
 
 // TestScale goes from 2 to 20 instances and back, twice, under load and with WebSockets
-// open, without a reload.
+// that were opened before, without a reload. Servers that still have some when they leave
+// come back, or go later.
 func TestScale(t *testing.T) {
 	t.Parallel()
 	var all []*haproxy.Instance
@@ -218,6 +220,39 @@ func TestScale(t *testing.T) {
 		all = append(all, serve(t, "web", fmt.Sprintf("i%d", i), http.HandlerFunc(echo), "haproxy"))
 	}
 	r := startedRig(t, all[:2]...)
+	var tunnels []func(string) error
+	var hangUps []func()
+	open := func(n int) {
+		t.Helper()
+		for range n {
+			say, hangUp := r.tunnel("web.service.consul")
+			tunnels, hangUps = append(tunnels, say), append(hangUps, hangUp)
+		}
+	}
+	alive := func(when string) {
+		t.Helper()
+		for i, say := range tunnels {
+			if err := say(when); err != nil {
+				t.Errorf("WebSocket %d, %s: %v", i, when, err)
+			}
+		}
+	}
+	counts := func() (ready, leaving int) {
+		t.Helper()
+		servers, err := r.runtime().servers()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range servers["backend_web"] {
+			if s.ready {
+				ready++
+			} else {
+				leaving++
+			}
+		}
+		return ready, leaving
+	}
+	open(4)
 	l := r.load("web.service.consul")
 	tooLate := true
 	for i := 0; i < 2 || i < 5 && tooLate; i++ {
@@ -226,32 +261,33 @@ func TestScale(t *testing.T) {
 		r.apply(all[:2]...)
 		r.apply(all...)
 		tooLate = late(t, time.Since(began)) && tooLate
-		var tunnels []func(string) error
-		for range 20 {
-			tunnels = append(tunnels, r.tunnel("web.service.consul"))
-		}
+		alive("after 2 -> 20 -> 2 -> 20")
+		open(20)
 		r.apply(all[:2]...)
-		for _, say := range tunnels {
-			if err := say("still here"); err != nil {
-				t.Errorf("a WebSocket: %v", err)
-			}
+		alive("after its server has left")
+		if ready, leaving := counts(); ready != 2 || leaving == 0 {
+			t.Errorf("%d servers take requests, and %d are left because of WebSockets", ready, leaving)
 		}
 	}
 	r.apply(all...)
+	alive("at the end")
+	if ready, leaving := counts(); ready != 20 || leaving != 0 {
+		t.Errorf("%d of 20 servers take requests, %d were not revived", ready, leaving)
+	}
+	r.apply(all[:2]...)
 	l.end(t)
 	if tooLate {
 		t.Error("from 2 to 20 instances, to 2, and to 20 never takes less than 5 s")
 	}
+	for _, hangUp := range hangUps {
+		hangUp()
+	}
+	lab.Eventually(t, patience, "servers without connections to go with a later snapshot", func() bool {
+		r.apply(all[:2]...)
+		ready, leaving := counts()
+		return ready == 2 && leaving == 0
+	})
 	if n := r.reloads.Load(); n != 0 {
 		t.Errorf("%d reloads", n)
-	}
-	servers, err := r.runtime().servers()
-	if err != nil || len(servers["backend_web"]) != 20 {
-		t.Errorf("%d servers, %v", len(servers["backend_web"]), err)
-	}
-	for name, s := range servers["backend_web"] {
-		if !s.ready {
-			t.Errorf("%s was not revived", name)
-		}
 	}
 }

@@ -104,7 +104,7 @@ func (b *Balancer) reload(ctx context.Context, shape string) error {
 			return errors.New("HAProxy was stopped while it was to read its new configuration")
 		}
 		if b.failures(timeout) > failures {
-			return errors.New("HAProxy did not start with the new configuration, although it passed the check, and goes on with the last good one; its log says why")
+			return &notTaken{errors.New("HAProxy did not start with the new configuration, although it passed the check, and goes on with the last good one; its log says why")}
 		}
 		select {
 		case <-ctx.Done():

@@ -1,10 +1,13 @@
 package balancer
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -55,13 +58,16 @@ func (path cli) do(command string, expected ...string) error {
 
 func (b *Balancer) runtime() cli { return cli(b.Options.Socket) }
 
-// running is the description of the HAProxy that runs, "" if none does; "?" is one
-// that does not tell.
+// unknown is what a HAProxy has loaded that runs and does not tell.
+const unknown = "?"
+
+// running is the description of the HAProxy that runs: "" if none does, [unknown] if it
+// does not tell, or does not answer now.
 func (b *Balancer) running() string { return b.runningWithin(cliTimeout) }
 
 func (b *Balancer) runningWithin(timeout time.Duration) string {
 	info, err := b.runtime().askWithin(timeout, "show info")
-	if err != nil {
+	if absent(err) {
 		return ""
 	}
 	for line := range strings.Lines(info) {
@@ -69,5 +75,24 @@ func (b *Balancer) runningWithin(timeout time.Duration) string {
 			return strings.TrimSpace(text)
 		}
 	}
-	return "?"
+	return unknown
+}
+
+// absent tells that nobody listens on a socket. One that does, and does not answer, is
+// stopped or busy, and still has what it has loaded.
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// lookTimeout is how long HAProxy may take to tell that it runs.
+const lookTimeout = 3 * time.Second
+
+// Runs asks at a runtime socket whether HAProxy runs. An error says that it does not
+// answer, or that this process must not ask it.
+func Runs(socket string) (bool, error) {
+	_, err := cli(socket).askWithin(lookTimeout, "show info")
+	if absent(err) {
+		return false, nil
+	}
+	return err == nil, err
 }

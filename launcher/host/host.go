@@ -170,6 +170,7 @@ func (h *Host) run(ctx context.Context, left *handOver, plan *launcher.Plan, rel
 	defer h.stopRegister()
 	register.Go(func() { h.registerLoop(registering) })
 	register.Go(func() { watchClock(registering, h.o.Log) })
+	register.Go(func() { h.balanceLoop(registering) })
 	var watch sync.WaitGroup
 	watching, stopWatching := context.WithCancel(context.Background())
 	defer func() { stopWatching(); watch.Wait() }()

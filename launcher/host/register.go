@@ -41,13 +41,16 @@ func (h *Host) registerLoop(ctx context.Context) {
 }
 
 // ready tells whether a daemon is.
-func ready(s launcher.Status, name string) bool {
+func ready(s launcher.Status, name string) bool { return daemonOf(s, name).Ready }
+
+// daemonOf is the status of a daemon; nothing if there is none.
+func daemonOf(s launcher.Status, name string) launcher.DaemonStatus {
 	for _, d := range s.Daemons {
 		if d.Name == name {
-			return d.Ready
+			return d
 		}
 	}
-	return false
+	return launcher.DaemonStatus{}
 }
 
 // runs tells whether a plan runs a daemon on this host. A Consul that it does not run

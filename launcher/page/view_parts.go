@@ -243,8 +243,8 @@ func (s *snapshot) balancerPart() balancerView {
 	if !report.Reloaded.IsZero() {
 		v.Reloaded = ago(s.now.Sub(report.Reloaded)) + " ago"
 	}
-	if report.Refused != "" {
-		v.Trouble = append(v.Trouble, "HAProxy serves what it served before, because of: "+report.Refused)
+	if state := report.State(); state != "" && (report.Refused != "" || s.gone("haproxy", "HAProxy") == "") {
+		v.Trouble = append(v.Trouble, "What HAProxy serves: "+state)
 	}
 	for i := range report.Backends {
 		b := &report.Backends[i]
