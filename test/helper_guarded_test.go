@@ -63,9 +63,33 @@ func guardedHost(t *testing.T) *guarded {
 	put(t, h.path("in.ctmpl"), `{{range service "panteras-dns" "any"}}{{.Address}}{{end}}`)
 	h.env = append(h.env,
 		"CONSUL_PARAMS=-log-level=warn -config-file="+h.path("acl.json"), "CONSUL_HTTP_ADDR=https://10.7.0.1:8501", "CONSUL_CACERT="+authority,
-		"CONSUL_HTTP_TOKEN="+launcherToken, "CONSUL_TEMPLATE_PARAMS=-template="+h.path("in.ctmpl")+":"+h.path("state", "out"),
+		"CONSUL_TEMPLATE_PARAMS=-template="+h.path("in.ctmpl")+":"+h.path("state", "out"),
 		"DNS_MODE=lb", "KEEPALIVED_VIP="+vip, "TUNNEL_ENDPOINT=10.7.0.1", "TUNNEL_ROUTES=10.7.0.0/24", "TUNNEL_STORE=consul")
-	return &guarded{h, map[string]string{}}
+	g := &guarded{h, map[string]string{}}
+	g.useToken(t, launcherToken)
+	return g
+}
+
+// useToken puts the launcher's token into the settings of the host, in the place of another.
+func (g *guarded) useToken(t *testing.T, token string) {
+	t.Helper()
+	file := g.path("restricted", "host")
+	put(t, file, "CONSUL_HTTP_TOKEN="+token+"\n")
+	if err := os.Chmod(file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run runs another command of panteras by the settings of the host.
+func (g *guarded) run(t *testing.T, args ...string) (output string, code int) {
+	t.Helper()
+	return g.upHost.run(t, append([]string{"--restricted", g.path("restricted")}, args...)...)
+}
+
+// must runs a command that must succeed.
+func (g *guarded) must(t *testing.T, args ...string) string {
+	t.Helper()
+	return g.upHost.must(t, append([]string{"--restricted", g.path("restricted")}, args...)...)
 }
 
 // serviceHere is where a service of these tests is, which HAProxy is not.
@@ -99,15 +123,29 @@ func (g *guarded) policy(t *testing.T, name, rules string) {
 // admit makes the tokens with the policies of the page.
 func (g *guarded) admit(t *testing.T) {
 	t.Helper()
-	linked := map[string][]map[string]string{}
 	for _, d := range documented {
 		g.policy(t, d.policy, documentedPolicy(t, d.words))
-		linked[d.token] = append(linked[d.token], map[string]string{"Name": d.policy})
 	}
-	for token, policies := range linked {
-		if answer := g.manage(t, "/v1/acl/token", map[string]any{"SecretID": token, "Policies": policies}); !strings.Contains(answer, token) {
-			t.Fatalf("cannot make a token: %s", answer)
+	for _, token := range []string{agentToken, defaultToken, launcherToken} {
+		g.makeToken(t, token, token)
+	}
+}
+
+// accessorOf is by what a token is changed and deleted.
+func accessorOf(token string) string { return "a" + token[1:] }
+
+// makeToken makes a token with the policies that the page gives to one of its tokens.
+func (g *guarded) makeToken(t *testing.T, token, like string) {
+	t.Helper()
+	var policies []map[string]string
+	for _, d := range documented {
+		if d.token == like {
+			policies = append(policies, map[string]string{"Name": d.policy})
 		}
+	}
+	answer := g.manage(t, "/v1/acl/token", map[string]any{"SecretID": token, "AccessorID": accessorOf(token), "Policies": policies})
+	if !strings.Contains(answer, token) {
+		t.Fatalf("cannot make a token: %s", answer)
 	}
 }
 

@@ -3,6 +3,7 @@ package test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +21,7 @@ const (
 	agentToken      = "9a1b2c3d-0000-4000-8000-000000000002"
 	defaultToken    = "9a1b2c3d-0000-4000-8000-000000000003"
 	launcherToken   = "9a1b2c3d-0000-4000-8000-000000000004"
+	nextToken       = "9a1b2c3d-0000-4000-8000-000000000005"
 )
 
 // policyPage is the page with the rights that panteras needs in Consul.
@@ -59,7 +61,8 @@ func TestUpWithACLsAndTLS(t *testing.T) {
 	g.allWorks(t)
 
 	g.eachRight(t)
-	for _, secret := range []string{launcherToken, managementToken} {
+	g.rotateToken(t)
+	for _, secret := range []string{launcherToken, nextToken, managementToken} {
 		if strings.Contains(g.Stdout()+g.Stderr(), secret) {
 			t.Error("a token is in the output")
 		}
@@ -127,9 +130,32 @@ func (g *guarded) allWorks(t *testing.T) {
 }
 
 // letsPeerIn tells whether the tunnel's interface knows a peer.
-func (g *guarded) letsPeerIn() bool {
-	output, err := exec.Command("wg", "show", tunnelInterface, "peers").Output()
-	return err == nil && strings.TrimSpace(string(output)) != ""
+func (g *guarded) letsPeerIn() bool { return g.peersIn() > 0 }
+
+// peersIn is how many the tunnel's interface knows.
+func (g *guarded) peersIn() int {
+	output, _ := exec.Command("wg", "show", tunnelInterface, "peers").Output()
+	return len(strings.Fields(string(output)))
+}
+
+// rotateToken gives the host another token, as docs/operations.md says. The gateway hears of a
+// revocation after that.
+func (g *guarded) rotateToken(t *testing.T) {
+	t.Helper()
+	lab.Eventually(t, readyTime, "both peers at the gateway", func() bool { return g.peersIn() == 2 })
+	gateway := g.status()["tunnel"].Pid
+	g.makeToken(t, nextToken, launcherToken)
+	g.useToken(t, nextToken)
+	g.must(t, "reload")
+	if answer := httpDo(http.MethodDelete, "10.7.0.1:8500", "/v1/acl/token/"+accessorOf(launcherToken)+"?token="+managementToken, ""); answer != "true" {
+		t.Fatalf("cannot delete the old token: %s", answer)
+	}
+	g.must(t, "peer", "disable", "alice-laptop")
+	lab.Eventually(t, patience, "the gateway to hear that a peer is disabled", func() bool { return g.peersIn() == 1 })
+	if now := g.status()["tunnel"].Pid; now != gateway {
+		t.Errorf("the gateway was restarted: it was process %d, and is %d", gateway, now)
+	}
+	g.doctorSays(t, "ok", "all that this host needs")
 }
 
 // without is a policy that lacks a rule.

@@ -63,6 +63,7 @@ func (a *app) runGateway(cmd *cobra.Command) error {
 		return err
 	}
 	g := gateway.New(gateway.Options{Settings: s, Store: peers, Folder: folder, Sockets: activation.Files(true), Log: log})
+	following := followingGateway{g, peers, folder}
 	signal.Ignore(syscall.SIGPIPE) // a log reader that goes away must not take the tunnel with it
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1)
@@ -82,7 +83,7 @@ func (a *app) runGateway(cmd *cobra.Command) error {
 			return err
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
-				go a.reloadServer(cmd, g, unusedByTunnel...)
+				go a.reloadServer(cmd, following, unusedByTunnel...)
 				continue
 			}
 			log.Info("stopping", "signal", sig.String())

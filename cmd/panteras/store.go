@@ -31,3 +31,33 @@ func openChosen(s *configs.Settings, folder tunnel.Folder, choice store.Choice) 
 	}
 	return store.NewConsul(client, s.ConsulHTTPAddr), nil
 }
+
+// followingGateway is a gateway whose store is asked by the settings in force, as they and
+// the files that they name are: a token is rotated by a reload.
+type followingGateway struct {
+	gateway interface {
+		Reload(s *configs.Settings) error
+	}
+	peers  *store.Store
+	folder tunnel.Folder
+}
+
+// Reload takes over settings, or none if Consul cannot be asked by them.
+func (g followingGateway) Reload(s *configs.Settings) error {
+	choice, err := store.Remembered(g.folder)
+	if err != nil {
+		return err
+	}
+	if choice != store.InConsul {
+		return g.gateway.Reload(s)
+	}
+	client, err := consulclient.New(s)
+	if err != nil {
+		return err
+	}
+	if err := g.gateway.Reload(s); err != nil {
+		return err
+	}
+	g.peers.UseClient(client, s.ConsulHTTPAddr)
+	return nil
+}

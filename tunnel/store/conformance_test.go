@@ -45,7 +45,7 @@ func TestConformance(t *testing.T) {
 		"memory": func(*testing.T, string) kv { return newMemory() },
 		"file":   func(t *testing.T, _ string) kv { return newFile(filepath.Join(t.TempDir(), "tunnel", "peers.json")) },
 		"consul": func(_ *testing.T, promise string) kv {
-			return &consulKV{node.API, node.HTTPAddr.String(), promise + "/", make(chan struct{}, requests)}
+			return newConsulKV(node.API, node.HTTPAddr.String(), promise+"/")
 		},
 	}
 	for name, open := range backends {

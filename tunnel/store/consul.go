@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"panteras/internal/consulclient"
@@ -19,16 +20,42 @@ const consulPrefix = "panteras/tunnel/"
 // NewConsul makes a store in Consul's KV store, which all hosts share. addr is where
 // the client asks, for messages.
 func NewConsul(client *consul.Client, addr string) *Store {
-	return &Store{kv: &consulKV{client, addr, consulPrefix, make(chan struct{}, requests)}, now: time.Now}
+	return &Store{kv: newConsulKV(client, addr, consulPrefix), now: time.Now}
+}
+
+// UseClient asks Consul by another client from now on, such as one with another token. Who
+// watches goes on with it at once. A store that is not in Consul has no use for it.
+func (s *Store) UseClient(client *consul.Client, addr string) {
+	if c, ok := s.kv.(*consulKV); ok {
+		close(c.asks.Swap(newAsking(client, addr)).over)
+	}
 }
 
 // consulKV is a kv in Consul.
 type consulKV struct {
-	client *consul.Client
-	addr   string
+	asks   atomic.Pointer[asking]
 	prefix string
 	slots  chan struct{} // as many as there may be requests at once
 }
+
+func newConsulKV(client *consul.Client, addr, prefix string) *consulKV {
+	c := &consulKV{prefix: prefix, slots: make(chan struct{}, requests)}
+	c.asks.Store(newAsking(client, addr))
+	return c
+}
+
+// asking is how Consul is asked, until over is closed.
+type asking struct {
+	client *consul.Client
+	addr   string
+	over   chan struct{}
+}
+
+func newAsking(client *consul.Client, addr string) *asking {
+	return &asking{client, addr, make(chan struct{})}
+}
+
+func (c *consulKV) kv() *consul.KV { return c.asks.Load().client.KV() }
 
 const (
 	// requests is how many there may be at once. Consul takes 200 connections from one
@@ -69,7 +96,7 @@ func consistently(ctx context.Context) *consul.QueryOptions {
 
 func (c *consulKV) get(ctx context.Context, key string) (entry, error) {
 	var pair *consul.KVPair
-	err := c.do(ctx, func() (err error) { pair, _, err = c.client.KV().Get(c.prefix+key, consistently(ctx)); return err })
+	err := c.do(ctx, func() (err error) { pair, _, err = c.kv().Get(c.prefix+key, consistently(ctx)); return err })
 	if err != nil || pair == nil {
 		return entry{}, c.failed("read", key, err)
 	}
@@ -79,7 +106,7 @@ func (c *consulKV) get(ctx context.Context, key string) (entry, error) {
 func (c *consulKV) list(ctx context.Context, prefix string) (map[string]entry, error) {
 	var pairs consul.KVPairs
 	err := c.do(ctx, func() error {
-		found, meta, err := c.client.KV().List(c.prefix+prefix, consistently(ctx))
+		found, meta, err := c.kv().List(c.prefix+prefix, consistently(ctx))
 		if err == nil {
 			err = c.hidden(meta, prefix)
 		}
@@ -120,7 +147,7 @@ func (c *consulKV) apply(ctx context.Context, ops []op) (bool, error) {
 		var done bool
 		var response *consul.KVTxnResponse
 		err := c.do(ctx, func() (err error) {
-			done, response, _, err = c.client.KV().Txn(txn, (&consul.QueryOptions{}).WithContext(ctx))
+			done, response, _, err = c.kv().Txn(txn, (&consul.QueryOptions{}).WithContext(ctx))
 			return err
 		})
 		if err != nil {
@@ -175,7 +202,7 @@ func (c *consulKV) failed(what, key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	explained := consulclient.Explain(err, c.addr)
+	explained := consulclient.Explain(err, c.asks.Load().addr)
 	if status := (consul.StatusError{}); errors.As(err, &status) && strings.Contains(status.Body, "lacks permission 'key:") {
 		// Consul names one key, and the next one would be refused as well.
 		return fmt.Errorf("cannot %s %s: %w; all that a gateway and `panteras peer` need: key_prefix %q { policy = \"write\" }", what, c.where(key), explained, c.prefix)

@@ -28,12 +28,15 @@ func (c *consulKV) watch(ctx context.Context, prefix string, seen func(view, err
 	var last map[string]entry
 	retry := firstRetry
 	for {
-		entries, next, err := c.ask(ctx, prefix, index)
+		by := c.asks.Load()
+		entries, next, err := c.ask(ctx, by, prefix, index)
 		if ctx.Err() != nil {
 			return
 		}
 		rest := watchRest
 		switch {
+		case err != nil && by.isOver():
+			index, retry = 0, firstRetry // it was ended, or another token is there by now
 		case err != nil:
 			seen(view{}, c.failed("follow", prefix, err))
 			// What comes after an error is told even if nothing changed, so that it is
@@ -54,6 +57,8 @@ func (c *consulKV) watch(ctx context.Context, prefix string, seen func(view, err
 		timer := time.NewTimer(rest)
 		select {
 		case <-timer.C:
+		case <-by.over:
+			timer.Stop()
 		case <-ctx.Done():
 			timer.Stop()
 			return
@@ -61,11 +66,27 @@ func (c *consulKV) watch(ctx context.Context, prefix string, seen func(view, err
 	}
 }
 
-// ask waits for news after the index.
-func (c *consulKV) ask(ctx context.Context, prefix string, index uint64) (map[string]entry, uint64, error) {
+func (a *asking) isOver() bool {
+	select {
+	case <-a.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// ask waits for news after the index, or until another client is to be used.
+func (c *consulKV) ask(ctx context.Context, by *asking, prefix string, index uint64) (map[string]entry, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, watchWait+watchGrace)
 	defer cancel()
-	pairs, meta, err := c.client.KV().List(c.prefix+prefix, (&consul.QueryOptions{WaitIndex: index, WaitTime: watchWait}).WithContext(ctx))
+	go func() {
+		select {
+		case <-by.over:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	pairs, meta, err := by.client.KV().List(c.prefix+prefix, (&consul.QueryOptions{WaitIndex: index, WaitTime: watchWait}).WithContext(ctx))
 	if err == nil {
 		err = c.hidden(meta, prefix)
 	}

@@ -18,15 +18,17 @@ func TestATokenWithoutRights(t *testing.T) {
 	node := lab.Consul(t, lab.ConsulOptions{Extra: map[string]any{"acl": map[string]any{
 		"enabled": true, "default_policy": "deny", "tokens": map[string]any{"initial_management": management, "agent": management, "default": management},
 	}}})
-	as := func(token string) *Store {
+	address := node.HTTPAddr.String()
+	with := func(token string) *consul.Client {
 		config := consul.DefaultNonPooledConfig()
-		config.Address, config.Token = node.HTTPAddr.String(), token
+		config.Address, config.Token = address, token
 		client, err := consul.NewClient(config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return NewConsul(client, config.Address)
+		return client
 	}
+	as := func(token string) *Store { return NewConsul(with(token), address) }
 	all := as(management)
 	if _, err := all.Join(t.Context(), tunnel.NewCluster()); err != nil {
 		t.Fatal(err)
@@ -35,9 +37,10 @@ func TestATokenWithoutRights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var token *consul.ACLToken
 	policy, _, err := admin.ACL().PolicyCreate(&consul.ACLPolicy{Name: "other", Rules: `key "another" { policy = "read" }`}, nil)
 	if err == nil {
-		_, _, err = admin.ACL().TokenCreate(&consul.ACLToken{SecretID: other, Policies: []*consul.ACLTokenPolicyLink{{ID: policy.ID}}}, nil)
+		token, _, err = admin.ACL().TokenCreate(&consul.ACLToken{SecretID: other, Policies: []*consul.ACLTokenPolicyLink{{ID: policy.ID}}}, nil)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -60,4 +63,13 @@ func TestATokenWithoutRights(t *testing.T) {
 	if ok, err := s.kv.apply(t.Context(), []op{{key: "peers/x", value: []byte("{}")}}); ok || err == nil || !strings.Contains(err.Error(), "lacks key:write") || !strings.Contains(err.Error(), advice) {
 		t.Errorf("write: %v, %v", ok, err)
 	}
+
+	// Another token, while a question is on its way, and the old one is no more.
+	lab.Eventually(t, patience, "the cluster", func() bool { return f.cluster().ULA.IsValid() })
+	s.UseClient(with(management), address)
+	if _, err := admin.ACL().TokenDelete(token.AccessorID, nil); err != nil {
+		t.Fatal(err)
+	}
+	mustAdd(t, all, "alice", both...)
+	lab.Eventually(t, watchWait/2, "a peer that was added after the token was replaced", func() bool { return f.names() == "alice" })
 }
