@@ -106,15 +106,16 @@ func (p *Page) getPage(w http.ResponseWriter, r *http.Request) {
 
 func (p *Page) login(w http.ResponseWriter, r *http.Request) {
 	// Not the form of the URL: a token does not belong there.
-	if err := r.ParseForm(); err != nil || !p.sessions.Load().right(strings.TrimSpace(r.PostForm.Get("token"))) {
+	all := p.sessions.Load() // once: the cookie is of the token that was right
+	if err := r.ParseForm(); err != nil || !all.right(strings.TrimSpace(r.PostForm.Get("token"))) {
 		text := "That is not the token. The right one is in STATE_DIR/token."
-		if p.sessions.Load().none {
+		if all.none {
 			text = "The token of this host cannot be read, so nobody is let in; the launcher's log says why."
 		}
 		p.show(w, http.StatusUnauthorized, "login.html", document{Problem: text})
 		return
 	}
-	http.SetCookie(w, p.sessions.Load().cookie(r.TLS != nil))
+	http.SetCookie(w, all.cookie(r.TLS != nil))
 	http.Redirect(w, r, root, http.StatusSeeOther)
 }
 
