@@ -4,9 +4,11 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -259,6 +261,41 @@ func TestAssets(t *testing.T) {
 		want, err := os.ReadFile("assets/" + path)
 		if err != nil || body != string(want) || answer.Header.Get("Content-Type") != kind {
 			t.Errorf("%s comes as %s, %v", path, answer.Header.Get("Content-Type"), err)
+		}
+	}
+}
+
+// TestLoginWhileTheTokenChanges: the old token never opens a session that the new one keeps.
+func TestLoginWhileTheTokenChanges(t *testing.T) {
+	t.Parallel()
+	served := newWorld(t).serve(t, "")
+	old := newSessions(secret, time.Now)
+	done := make(chan struct{})
+	var changing sync.WaitGroup
+	changing.Go(func() {
+		for i := 0; ; i++ {
+			select {
+			case <-done:
+				return
+			default:
+				served.page.SetToken([]string{secret, strings.Repeat("1", 64)}[i%2])
+			}
+		}
+	})
+	defer changing.Wait()
+	defer close(done)
+	for let := 0; let < 5000; {
+		r := httptest.NewRequest("POST", "/page/login", strings.NewReader("token="+secret))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		served.page.ServeHTTP(w, r)
+		answer := w.Result()
+		if answer.StatusCode != http.StatusSeeOther {
+			continue
+		}
+		let++
+		if _, ok := old.parse(answer.Cookies()[0].Value); !ok {
+			t.Fatalf("login %d: the old token was given a cookie of the new one", let)
 		}
 	}
 }
