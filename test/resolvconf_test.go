@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -28,6 +29,8 @@ type resolving struct {
 	*host
 	state string
 	bin   string // stands for the programs of the host
+
+	within string // the seconds after which a command is ended, if set
 }
 
 // newResolving makes the host. Its recursor is at 127.0.0.77.
@@ -62,11 +65,29 @@ func (r *resolving) serveNames(t *testing.T) {
 	lab.Eventually(t, patience, "the DNS server", func() bool { return r.asked(t, ownIP, ownName) == ownIP })
 }
 
+// locked keeps the commands waiting, which are ended soon, until unlock.
+func (r *resolving) locked(t *testing.T) (unlock func()) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(r.state, "resolvconf.json.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	r.within = "3"
+	return func() { f.Close(); r.within = "" }
+}
+
 // command runs `panteras resolvconf`.
 func (r *resolving) command(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	args = append(append([]string{"resolvconf"}, args...), "--ip", ownIP, "--dns-listen", ownIP, "--state-dir", r.state)
-	return r.try(t, []string{"PATH=" + r.bin + ":/usr/sbin:/usr/bin:/sbin:/bin"}, filepath.Join(lab.Root(t), "bin", "panteras"), args...)
+	argv := append([]string{filepath.Join(lab.Root(t), "bin", "panteras")}, args...)
+	if r.within != "" {
+		argv = append([]string{"timeout", r.within}, argv...)
+	}
+	return r.try(t, []string{"PATH=" + r.bin + ":/usr/sbin:/usr/bin:/sbin:/bin"}, argv[0], argv[1:]...)
 }
 
 func (r *resolving) must(t *testing.T, args ...string) string {
@@ -116,6 +137,11 @@ func TestResolvConfOfAPlainFile(t *testing.T) {
 		t.Errorf("without a DNS server: %v: %s\n%s", err, out, r.files(t))
 	}
 	r.serveNames(t)
+	unlock := r.locked(t)
+	if out, err := r.command(t, "install"); err == nil || r.files(t) != before {
+		t.Errorf("while another one is at work: %v: %s\n%s", err, out, r.files(t))
+	}
+	unlock()
 	r.must(t, "install")
 	wantText(t, "resolv.conf", r.files(t), "\nnameserver "+ownIP+"\n", "search corp.example\n", "options timeout:2\n", "/etc/resolv.conf.orig")
 	r.resolves(t, ownIP)
@@ -213,9 +239,10 @@ func TestResolvConfIsPutBack(t *testing.T) {
 	})
 	t.Cleanup(func() { etc.Close() })
 	c := r.packets(t, ownIP+":53")
+	var works atomic.Bool
 	server := &dns.Server{PacketConn: c, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg).SetReply(q)
-		if text, err := etc.ReadFile("resolv.conf"); err != nil || string(text) != plainConf {
+		if text, err := etc.ReadFile("resolv.conf"); err != nil || strings.Contains(string(text), ownIP) && !works.Load() {
 			m.Rcode = dns.RcodeRefused
 		}
 		_ = w.WriteMsg(m)
@@ -223,6 +250,20 @@ func TestResolvConfIsPutBack(t *testing.T) {
 	go func() { _ = server.ActivateAndServe() }()
 	t.Cleanup(func() { _ = server.Shutdown() })
 	r.putsBack(t, before, "does not answer: it says REFUSED")
+
+	// What was kept for later is still there after another installation that fails.
+	works.Store(true)
+	r.must(t, "install")
+	works.Store(false)
+	r.do(t, func() { put(t, "/etc/resolv.conf", "nameserver 127.0.0.78\n") })
+	if out, err := r.command(t, "install"); err == nil || !strings.Contains(out, "everything was put back") {
+		t.Errorf("install over a change of somebody's: %v: %s", err, out)
+	}
+	wantText(t, "resolv.conf", r.files(t), "nameserver 127.0.0.78\n")
+	r.must(t, "restore", "--force")
+	if got := r.files(t); got != before {
+		t.Errorf("restored by force, after that:\n%s\nwant:\n%s", got, before)
+	}
 
 	// The copy is made by then.
 	r.do(t, func() {
@@ -380,5 +421,23 @@ func TestResolvConfOfSystemdResolvedIsPutBack(t *testing.T) {
 		r.standIn(t, "systemctl", c.script)
 		r.putsBack(t, before, c.why)
 		lab.Eventually(t, patience, "the recursor by systemd-resolved, after: "+c.what, func() bool { return r.asked(t, "127.0.0.53", elsewhere) == farAway })
+	}
+
+	// A restore that cannot tell it says so, and the next one tells it.
+	r.standIn(t, "systemctl", "exec "+systemctl+".works \"$@\"\n")
+	r.must(t, "install")
+	r.resolves(t, "127.0.0.53")
+	r.standIn(t, "systemctl", "echo it is masked >&2; exit 5\n")
+	for range 2 {
+		out, err := r.command(t, "restore")
+		if err == nil || !strings.Contains(out, "it is masked") || !strings.Contains(out, "resolvconf restore` again") || r.files(t) != before {
+			t.Errorf("restore without systemd-resolved: %v: %s\n%s", err, out, r.files(t))
+		}
+	}
+	r.standIn(t, "systemctl", "exec "+systemctl+".works \"$@\"\n")
+	r.must(t, "restore")
+	lab.Eventually(t, patience, "the recursor by systemd-resolved, when it was told", func() bool { return r.asked(t, "127.0.0.53", ownName) == farAway })
+	if out := r.must(t, "restore"); !strings.Contains(out, "nothing had to be changed") {
+		t.Errorf("restored twice: %s", out)
 	}
 }

@@ -10,9 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"panteras/internal/resolv"
 	"panteras/internal/statefile"
+
+	"golang.org/x/sys/unix"
 )
 
 // Host is the host as this package changes it.
@@ -41,6 +44,11 @@ func (h *Host) Install(ctx context.Context, server netip.Addr) (*Result, error) 
 	if err := h.Answers(ctx, server); err != nil {
 		return nil, fmt.Errorf("nothing was changed, because the DNS server does not answer at %s: %w; start it first (`panteras up`)", server, err)
 	}
+	unlock, err := h.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
 	before, err := h.read()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -49,7 +57,7 @@ func (h *Host) Install(ctx context.Context, server netip.Addr) (*Result, error) 
 	case before.Server == server && before.holds():
 		return &Result{}, nil
 	default: // of another address, or undone by somebody
-		if _, err := h.Restore(ctx, false); err != nil {
+		if _, err := h.restore(ctx, false); err != nil {
 			return nil, fmt.Errorf("what was installed before cannot be undone: %w", err)
 		}
 	}
@@ -66,12 +74,15 @@ func (h *Host) Install(ctx context.Context, server netip.Addr) (*Result, error) 
 			return nil, err
 		}
 	}
+	older, err := h.read() // what somebody has changed since, and can still be put back
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	if err := h.write(r); err != nil {
 		return nil, fmt.Errorf("nothing was changed, because what is there cannot be kept: %w", err)
 	}
-	if err := h.apply(ctx, r); err != nil {
-		_, undo := h.Restore(context.WithoutCancel(ctx), true)
-		return nil, errors.Join(fmt.Errorf("everything was put back: %w", err), undo)
+	if told, err := h.apply(ctx, r); err != nil {
+		return nil, errors.Join(fmt.Errorf("everything was put back: %w", err), h.takeBack(context.WithoutCancel(ctx), told, older))
 	}
 	result := &Result{Manager: r.Manager}
 	for _, c := range r.Changes {
@@ -80,35 +91,79 @@ func (h *Host) Install(ctx context.Context, server netip.Addr) (*Result, error) 
 	return result, nil
 }
 
-// apply does what a record says, and looks whether the host resolves names then.
-func (h *Host) apply(ctx context.Context, r record) error {
+// apply does what a record says, and looks whether the host resolves names then. told says
+// whether the manager has heard of it.
+func (h *Host) apply(ctx context.Context, r record) (told bool, err error) {
 	for i, c := range r.Changes {
 		if err := c.After.put(c.Path); err != nil {
-			return err
+			return told, err
 		}
 		if i == 0 && r.Tell != nil {
 			if err := h.Run(ctx, r.Tell...); err != nil {
-				return err
+				return false, err
 			}
+			told = true
 		}
 	}
 	content, err := os.ReadFile(file)
 	if err != nil {
-		return err
+		return told, err
 	}
 	servers := resolv.Nameservers(string(content))
 	if len(servers) == 0 {
-		return fmt.Errorf("%s names no server now", file)
+		return told, fmt.Errorf("%s names no server now", file)
 	}
 	if err := h.Answers(ctx, servers[0]); err != nil {
-		return fmt.Errorf("%s, which %s names now, does not answer: %w", servers[0], file, err)
+		return told, fmt.Errorf("%s, which %s names now, does not answer: %w", servers[0], file, err)
 	}
-	return nil
+	return told, nil
 }
 
+// takeBack undoes an installation that failed, and leaves the record that was there before.
+// A manager that never heard of the installation need not hear of its end.
+func (h *Host) takeBack(ctx context.Context, told bool, older record) error {
+	_, err := h.restore(ctx, true)
+	if err != nil && (told || !errors.As(err, new(*untold))) {
+		return err // and with it the record of what is still to be undone
+	}
+	if len(older.Changes) == 0 {
+		if removing := os.Remove(h.Record); !errors.Is(removing, fs.ErrNotExist) {
+			return errors.Join(err, removing)
+		}
+		return err
+	}
+	return errors.Join(err, h.write(older))
+}
+
+// untold is the error of a manager that cannot be told that its files have changed.
+type untold struct {
+	manager string
+	err     error
+}
+
+func (u *untold) Error() string {
+	return fmt.Sprintf("the files are put back, but %s cannot be told: %v; when that is mended, run `panteras resolvconf restore` again", u.manager, u.err)
+}
+
+func (u *untold) Unwrap() error { return u.err }
+
 // Restore undoes Install. A path that somebody has changed since is left as it is, and can
-// be put back later, unless force is set. It is no error if nothing was installed.
+// be put back later, unless force is set. It is no error if nothing was installed. If the
+// manager cannot be told, the record stays, so that the next Restore tells it.
 func (h *Host) Restore(ctx context.Context, force bool) (*Result, error) {
+	if !exists(h.Record) {
+		return &Result{}, nil
+	}
+	unlock, err := h.lock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	return h.restore(ctx, force)
+}
+
+// restore is Restore while nobody else installs or restores.
+func (h *Host) restore(ctx context.Context, force bool) (*Result, error) {
 	r, err := h.read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return &Result{}, nil
@@ -132,21 +187,23 @@ func (h *Host) Restore(ctx context.Context, force bool) (*Result, error) {
 		}
 	}
 	var told error
-	for i, c := range undo {
+	for _, c := range undo {
 		// What is as it was is not touched: it may be there that nobody may write.
 		now, err := look(c.Path)
-		if err == nil && now.same(c.Before) && now.Mode == c.Before.Mode {
-			continue
+		if err != nil || !now.same(c.Before) || now.Mode != c.Before.Mode {
+			if err := c.Before.put(c.Path); err != nil {
+				return nil, fmt.Errorf("cannot put %s back: %w; the record of it is kept in %s", c.Path, err, h.Record)
+			}
 		}
-		if err := c.Before.put(c.Path); err != nil {
-			return nil, fmt.Errorf("cannot put %s back: %w; the record of it is kept in %s", c.Path, err, h.Record)
-		}
-		if i == 0 && r.Tell != nil && c.Path == r.Changes[0].Path {
-			told = h.Run(ctx, r.Tell...) // the files matter more
+		if first := r.Changes[0]; r.Tell != nil && c.Path == first.Path {
+			if err := h.Run(ctx, r.Tell...); err != nil { // the files matter more
+				told = &untold{r.Manager, err}
+				kept = append([]change{first}, kept...)
+			}
 		}
 	}
 	if len(kept) == 0 {
-		return result, errors.Join(told, os.Remove(h.Record))
+		return result, os.Remove(h.Record)
 	}
 	// Until somebody forces it, or installs again, it can still be put back.
 	rest := record{Manager: r.Manager, Server: r.Server, Changes: kept}
@@ -154,6 +211,34 @@ func (h *Host) Restore(ctx context.Context, force bool) (*Result, error) {
 		rest.Tell = r.Tell
 	}
 	return result, errors.Join(told, h.write(rest))
+}
+
+const lockPause = 50 * time.Millisecond
+
+// lock keeps others from installing and restoring until unlock: of two at once, one would
+// take what the other has made for what was there before.
+func (h *Host) lock(ctx context.Context) (unlock func(), err error) {
+	if err := statefile.MakeFolder(filepath.Dir(h.Record)); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(h.Record+".lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return nil, errors.Join(fmt.Errorf("cannot lock %s: %w", f.Name(), err), f.Close())
+		}
+		select {
+		case <-time.After(lockPause):
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("another `panteras resolvconf` is at work, and holds %s: %w", f.Name(), ctx.Err()), f.Close())
+		}
+	}
 }
 
 // write keeps a record.
