@@ -3,6 +3,7 @@ package page
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -88,10 +89,46 @@ func pageComesBack(t *testing.T, chromium context.Context) {
 	b.do(chromedp.KeyEvent(kb.Escape))
 	b.press("[aria-label='Start zookeeper']")
 	b.badge("daemons", "zookeeper", "ready")
+	b.refusedAndHidden(s)
 	s.stop()
 	w.token = strings.Repeat("f", 64)
 	w.serve(t, s.address)
 	b.until("the old login is worth nothing", "document.querySelector('#token')")
+}
+
+// refusedAndHidden looks at a log while there are too many, and hides the tab.
+func (b *tab) refusedAndHidden(s *servedPage) {
+	b.t.Helper()
+	taken := 0
+	for free := true; free; {
+		select {
+		case s.page.follow <- struct{}{}:
+			taken++
+		default:
+			free = false
+		}
+	}
+	b.press("[aria-label='Log of consul']")
+	b.until("the log is refused", "document.getElementById('log-line').innerText.includes('refused')")
+	for range taken {
+		<-s.page.follow
+	}
+	b.until("the log is let in later", "document.querySelector('#log-line.good')")
+	hide := func(hidden bool) {
+		b.run(fmt.Sprintf("Object.defineProperty(document, 'hidden', {value: %t, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))", hidden))
+	}
+	hide(true)
+	lab.Eventually(b.t, patient, "nothing is asked while the tab is hidden", func() bool { return len(s.page.follow) == 0 })
+	hide(false)
+	lab.Eventually(b.t, patient, "the page and the log go on", func() bool { return len(s.page.follow) == 2 })
+	b.do(chromedp.KeyEvent(kb.Escape))
+	lab.Eventually(b.t, patient, "the log has ended", func() bool { return len(s.page.follow) == 1 })
+}
+
+// run runs statements on the page.
+func (b *tab) run(statements string) {
+	b.t.Helper()
+	js[bool](b, "(() => {"+statements+"; return true})()")
 }
 
 // pageByTab goes through everything that can be pressed, in order.

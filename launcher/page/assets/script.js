@@ -128,11 +128,16 @@ function connect() {
   };
 }
 
-// A tab that nobody looks at leaves its connection to others: browsers have few.
+// A tab that nobody looks at leaves its connections to others: browsers have few.
 document.addEventListener('visibilitychange', () => {
-  if (!document.hidden) { connect(); return; }
+  if (!document.hidden) {
+    connect();
+    if (logName) followLog();
+    return;
+  }
   clearTimeout(retry);
   if (source) source.close();
+  leaveLog();
 });
 
 // --- actions -----------------------------------------------------------------------
@@ -224,19 +229,39 @@ find('explain').addEventListener('submit', async (e) => {
 // --- logs --------------------------------------------------------------------------
 
 const mostLines = 2000;
+const logRest = 3000;
+let logName = '';
 let logSource = null;
+let logRetry = 0;
+
+function sayLog(state, text) {
+  const line = find('log-line');
+  line.className = 'line ' + state;
+  line.textContent = text;
+}
 
 function openLog(name) {
-  const box = find('log-text');
-  const line = find('log-line');
-  const say = (state, text) => { line.className = 'line ' + state; line.textContent = text; };
+  logName = name;
   find('log-title').textContent = 'Log of ' + name;
-  box.replaceChildren();
+  find('log-text').replaceChildren();
   find('log').showModal();
-  box.focus();
-  logSource = new EventSource('/page/daemons/' + encodeURIComponent(name) + '/log');
-  logSource.addEventListener('hello', () => { box.replaceChildren(); say('good', 'live'); });
-  logSource.addEventListener('line', (e) => {
+  find('log-text').focus();
+  followLog();
+}
+
+function leaveLog() {
+  clearTimeout(logRetry);
+  if (logSource) logSource.close();
+  logSource = null;
+}
+
+function followLog() {
+  leaveLog();
+  const box = find('log-text');
+  const from = new EventSource('/page/daemons/' + encodeURIComponent(logName) + '/log');
+  logSource = from;
+  from.addEventListener('hello', () => { box.replaceChildren(); sayLog('good', 'live'); });
+  from.addEventListener('line', (e) => {
     const { text, stream, time } = JSON.parse(e.data);
     const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 30;
     const one = document.createElement('div');
@@ -246,12 +271,18 @@ function openLog(name) {
     while (box.childElementCount > mostLines) box.firstElementChild.remove();
     if (atEnd) box.scrollTop = box.scrollHeight;
   });
-  logSource.onerror = () => say('bad', 'no connection; trying again');
+  from.onerror = () => {
+    if (from.readyState !== EventSource.CLOSED) { sayLog('bad', 'no connection; trying again'); return; }
+    // It was refused, after which a browser does not ask again by itself.
+    sayLog('bad', 'refused: too many pages and logs are open, or the daemon is gone; trying again');
+    clearTimeout(logRetry);
+    logRetry = setTimeout(followLog, logRest);
+  };
 }
 
 find('log').addEventListener('close', () => {
-  if (logSource) logSource.close();
-  logSource = null;
+  logName = '';
+  leaveLog();
 });
 
 // --- peers -------------------------------------------------------------------------
