@@ -193,6 +193,18 @@ func TestFollow(t *testing.T) {
 		if store.count() != reads {
 			t.Error("a removal of one needs a second read")
 		}
+
+		// After an error a first look may be into the second half of an import, with the cluster
+		// of before it.
+		under := state(ours, 4, 5)
+		under.Cluster.Importing, under.Consistent = true, true
+		store.answer(under, nil)
+		store.fail <- errors.New("Consul is gone")
+		store.told <- state(ours, 4, 5, 6)
+		expect("an import under way", 6, -1, "peer4 peer5 peer6 peer8")
+		if store.count() == reads || !strings.Contains(reported[len(reported)-1], "an import into the store has not ended") {
+			t.Errorf("%d reads, reported %q", store.count()-reads, reported[len(reported)-1])
+		}
 		cancel()
 		<-done
 	})

@@ -39,13 +39,13 @@ func (g *Gateway) loop(ctx context.Context, network <-chan struct{}) error {
 			continue
 		case a := <-g.accepted:
 			since = a.at
-			if g.take(&a.snapshot) {
+			if g.take(&a.snapshot, a.at) {
 				change = g.updatePeers
 			} else if g.asItShouldBe() {
 				continue
 			}
-		case err := <-g.reported:
-			g.storeTold(err)
+		case r := <-g.reported:
+			g.storeTold(r.err, r.at)
 			continue
 		case all := <-twinsSay:
 			g.hear(all)
