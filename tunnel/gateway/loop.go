@@ -33,7 +33,7 @@ func (g *Gateway) loop(ctx context.Context, network <-chan struct{}) error {
 		case <-ctx.Done():
 			return nil
 		case <-g.wire.Gone():
-			return errors.New("the tunnel's interface " + g.Settings.TunnelInterface + " was removed by another program")
+			return errors.New("the tunnel's interface " + g.Settings.TunnelInterface + " was removed by another program, or renamed; start the gateway again, and keep that program from it")
 		case answer := <-g.asks:
 			answer <- g.look()
 			continue
