@@ -71,6 +71,12 @@ var start = time.Unix(1_800_000_000, 0)
 
 func at(clock *time.Time) func() time.Time { return func() time.Time { return *clock } }
 
+// running is a clock that runs on from the start, as the kernel's does.
+func running() func() time.Time {
+	began := time.Now()
+	return func() time.Time { return start.Add(time.Since(began)) }
+}
+
 func exampleRules() *Rules {
 	return &Rules{
 		Interface: "wg-panteras", DNSPort: 53, Masquerade: true,
@@ -153,8 +159,7 @@ func TestUpdatesEndWhereAFreshTableBegins(t *testing.T) {
 // Changing peers does not touch the rest of the table: its counters go on.
 func TestPeersChangeWithoutANewTable(t *testing.T) {
 	ownNetwork(t)
-	now := start
-	f := New(at(&now))
+	f := New(running())
 	apply(t, f, exampleRules())
 	handle := func() string {
 		return regexp.MustCompile(`table inet panteras \{ # handle (\d+)`).FindString(nft(t, "--handle", "list", "table", "inet", "panteras"))
@@ -205,6 +210,12 @@ func TestTheTableIsMended(t *testing.T) {
 		func() string { return "flush set " + ours + "peers4" },
 		func() string { return "delete element " + ours + "peers6 { fd12::2 }" },
 		func() string { return "add element " + ours + "full4 { 10.99.0.4 }" },
+		func() string {
+			return "delete element " + ours + "peers4 { 10.99.0.3 }; add element " + ours + "peers4 { 10.99.0.3 }" // for ever
+		},
+		func() string {
+			return "delete element " + ours + "peers4 { 10.99.0.6 }; add element " + ours + "peers4 { 10.99.0.6 timeout 1h }"
+		},
 		func() string { return "add element " + ours + "policy4 { 10.99.0.4 . 10.210.0.7 . tcp . 80-90 }" },
 	} {
 		for _, next := range []*Rules{exampleRules(), less}[i%2:] {
@@ -271,10 +282,57 @@ func TestElementsEndByThemselves(t *testing.T) {
 	}
 }
 
-func TestManyPeersInOneBatch(t *testing.T) {
+// What the clock says has ended, because it was set forth, is still in the kernel; so the next
+// change does not build on it.
+func TestNoTimeoutOutlivesAClockThatWasSet(t *testing.T) {
 	ownNetwork(t)
 	now := start
 	f := New(at(&now))
+	r := exampleRules()
+	r.Peers[2].Expires = start.Add(time.Hour)
+	apply(t, f, r)
+	now = start.Add(2 * time.Hour)
+	without := exampleRules()
+	without.Peers = slices.Delete(without.Peers, 2, 3)
+	apply(t, f, without)
+	if l := listing(t); strings.Contains(l, "10.99.0.3") {
+		t.Errorf("who has expired by the new time is still in:\n%s", l)
+	}
+	again := exampleRules()
+	again.Peers[2].Expires = now.Add(12 * time.Hour)
+	apply(t, f, again)
+	if l := listing(t); !strings.Contains(l, "10.99.0.3 timeout 12h") {
+		t.Errorf("who may come again has another timeout:\n%s", l)
+	}
+}
+
+// What another program does to a table that was just made is not taken for what was made.
+func TestATableChangedAtOnceIsMadeAgain(t *testing.T) {
+	ownNetwork(t)
+	now := start
+	apply(t, New(at(&now)), exampleRules())
+	want := listing(t)
+	for _, when := range [][]int{{0}, {1}, {1, 3}} { // before it is written, after, and twice
+		f := New(at(&now))
+		asked := 0
+		f.generation = func() (uint32, error) {
+			n, err := generation()
+			if slices.Contains(when, asked) {
+				nft(t, "flush set inet panteras closed4")
+			}
+			asked++
+			return n, err
+		}
+		apply(t, f, exampleRules())
+		if got := listing(t); (got != want) == f.InForce() {
+			t.Errorf("changed at questions %v: in force is %v, -want +got:\n%s", when, f.InForce(), cmp.Diff(want, got))
+		}
+	}
+}
+
+func TestManyPeersInOneBatch(t *testing.T) {
+	ownNetwork(t)
+	f := New(running())
 	r := exampleRules()
 	r.Peers = nil
 	base4, base6 := addr("10.99.0.1"), addr("fd12::1")
