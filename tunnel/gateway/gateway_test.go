@@ -18,7 +18,6 @@ import (
 	"panteras/configs"
 	"panteras/internal/lab"
 	"panteras/tunnel"
-	"panteras/tunnel/device"
 	"panteras/tunnel/store"
 )
 
@@ -339,37 +338,34 @@ func TestWhatOthersBreakIsMended(t *testing.T) {
 	lab.Eventually(t, testPatience, "the end of it to be told", func() bool { return strings.Contains(r.log.String(), "as it should be again") })
 }
 
-// Who was connected is called on after a restart, and when access comes back.
-func TestConnectedPeersAreCalledOn(t *testing.T) {
+// Damage to the rules is logged also where a change of peers finds it, before anybody looks.
+func TestDamageThatAChangeMendsIsLogged(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	alice, bob := r.add("alice", nil), r.add("bob", nil)
-	at := netip.MustParseAddrPort("192.0.2.7:4711")
-	r.host.look(func() {
-		r.host.status[wgKey(alice.PublicKey)] = device.PeerStatus{LastHandshake: time.Now(), Endpoint: at}
-		r.host.status[wgKey(bob.PublicKey)] = device.PeerStatus{LastHandshake: time.Now().Add(-time.Hour), Endpoint: at} // long gone
-	})
-	called := func() (where netip.AddrPort, n int) {
-		r.host.look(func() { where, n = r.host.called[wgKey(alice.PublicKey)], len(r.host.called); clear(r.host.called) })
-		return where, n
-	}
+	alice := r.add("alice", nil)
+	r.store = silent{r.store}
 	r.start()
-	r.have(alice, bob)
-	for _, disabled := range []bool{true, false} {
-		if _, err := r.store.Update(context.Background(), "alice", func(p *tunnel.Peer) error { p.Disabled = disabled; return nil }); err != nil {
-			t.Fatal(err)
-		}
-		if disabled {
-			r.have(bob)
-		}
-	}
-	r.have(alice, bob)
-	lab.Eventually(t, testPatience, "alice to be called on", func() bool { where, n := called(); return where == at && n == 1 })
-	if err := r.end(); err != nil {
+	r.have(alice)
+	state, err := r.store.Read(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
-	r.start()
-	if where, n := called(); where != at || n != 1 {
-		t.Errorf("after a restart %d are called on, alice at %s", n, where)
+	const times = 5 // the look of each second may come first once
+	for i := range times {
+		next := state
+		if i%2 == 0 {
+			next.Peers = nil
+		}
+		answer := make(chan report, 1)
+		r.host.look(func() { // the gateway waits for this to end before it answers
+			r.gateway.asks <- answer
+			r.host.lost = true
+			r.gateway.accept(next)
+		})
+		<-answer
+		r.have(next.Peers...)
+		if got := strings.Count(r.log.String(), "another program has removed or changed"); got != i+1 {
+			t.Fatalf("damaged %d times, and %d are logged", i+1, got)
+		}
 	}
 }

@@ -78,12 +78,16 @@ func (g *Gateway) asItShouldBe() bool {
 	return g.problems == "" && g.rulesAreInForce() && time.Since(g.looked) < min(max(lookOften, 100*g.lookTook), lookAtLeast) && g.mtu() == g.info.MTU && g.linkIsRight()
 }
 
-// rulesAreInForce tells of rules that are not.
+// rulesAreInForce tells of rules that are not, once until they are.
 func (g *Gateway) rulesAreInForce() bool {
 	if g.rules.InForce() {
+		g.damaged = false
 		return true
 	}
-	g.Log.Warn("another program has removed or changed the tunnel's rules; they are put back")
+	if !g.damaged {
+		g.Log.Warn("another program has removed or changed the tunnel's rules; they are put back")
+	}
+	g.damaged = true
 	return false
 }
 
@@ -189,15 +193,19 @@ func (g *Gateway) reconcile(change func(*tunnel.Desired) error) error {
 	if slices.ContainsFunc(events, event.ends) && g.noteTook < noteQuick {
 		g.note() // where they are, while somebody knows
 	}
+	g.rulesAreInForce() // or the log says so: Apply mends them without a word
 	rulesErr := g.rules.Apply(firewallRules(g.Settings, &g.info, &g.desired))
 	peers := g.desired
-	if rulesErr != nil {
+	if rulesErr == nil {
+		g.damaged = false
+	} else {
 		peers.Peers = reduced(g.atWire, g.desired.Peers)
 	}
+	before := g.atWire
 	wireErr := change(&peers)
 	g.record(events, rulesErr, wireErr)
 	if rulesErr == nil && wireErr == nil && g.up {
-		g.call(events)
+		g.call(events, before)
 	}
 	_, linkErr := g.wire.SetLink(g.info.MTU, interfaceAddresses(&g.info))
 	g.publish.set(g.info)
