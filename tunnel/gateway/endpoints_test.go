@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,10 +148,7 @@ func TestWhoWasNarrowedInVainIsCalledOn(t *testing.T) {
 	if _, err := r.store.Update(t.Context(), "alice", func(p *tunnel.Peer) error { p.Allow = []tunnel.Rule{narrow}; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	lab.Eventually(t, testPatience, "alice to be taken from the interface", func() bool {
-		atWire, _ := r.host.access()
-		return slices.Equal(atWire, []string{bob.Addresses[0].String()})
-	})
+	r.atWire(bob)
 	r.host.look(func() { r.host.failing = nil; clear(r.host.called) })
 	r.have(alice, bob)
 	r.calledAt(map[tunnel.PublicKey]netip.AddrPort{alice.PublicKey: at})

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/netip"
@@ -108,18 +109,22 @@ func (r *rig) add(name string, change func(*tunnel.Peer)) tunnel.Peer {
 // have waits until exactly these peers have access, at the interface and in the firewall.
 func (r *rig) have(peers ...tunnel.Peer) {
 	r.t.Helper()
-	var want []string
+	var wire, rules []string
 	for _, p := range peers {
-		want = append(want, p.Addresses[0].String())
+		wire, rules = append(wire, keyAndAddress(&p)), append(rules, p.Addresses[0].String())
 	}
-	slices.Sort(want)
+	slices.Sort(wire)
+	slices.Sort(rules)
 	lab.Eventually(r.t, testPatience, "the right peers to have access", func() bool {
 		a, b := r.host.access()
 		slices.Sort(a)
 		slices.Sort(b)
-		return slices.Equal(a, want) && slices.Equal(b, want)
+		return slices.Equal(a, wire) && slices.Equal(b, rules)
 	})
 }
+
+// keyAndAddress is what fakeHost.access lists of a peer at the interface.
+func keyAndAddress(p *tunnel.Peer) string { return fmt.Sprint(wgKey(p.PublicKey), " ", p.Addresses[0]) }
 
 // The rules are there before a peer is, and the interface comes up last; at the end the
 // interface goes first.
@@ -187,11 +192,18 @@ func TestPeersFollowTheStore(t *testing.T) {
 	if _, err := r.store.Update(context.Background(), "bob", func(p *tunnel.Peer) error { p.Disabled = true; return nil }); err != nil {
 		t.Fatal(err)
 	}
+	other, err := tunnel.NewPrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if alice, err = r.store.Rotate(t.Context(), "alice", other.Public(), nil); err != nil {
+		t.Fatal(err)
+	}
 	r.have(alice)
 	if time.Now().Before(soon) {
 		t.Error("carol had no access before her time was over")
 	}
-	for _, want := range []string{`"peer disabled"`, `"peer expired"`, `"peer has access"`, "audit=true", "peer=carol"} {
+	for _, want := range []string{`"peer disabled"`, `"peer has another key"`, `"peer expired"`, `"peer has access"`, "audit=true", "peer=carol"} {
 		if !strings.Contains(r.log.String(), want) {
 			t.Errorf("the log lacks %s", want)
 		}
@@ -330,7 +342,7 @@ func TestWhatOthersBreakIsMended(t *testing.T) {
 	r.host.look(func() { r.host.failing = errBroken })
 	bob := r.add("bob", nil)
 	lab.Eventually(t, testPatience, "the failure to be told", func() bool { return strings.Contains(r.log.String(), "not as it should be") })
-	if atWire, _ := r.host.access(); slices.Contains(atWire, bob.Addresses[0].String()) {
+	if list, _ := r.host.access(); slices.Contains(list, keyAndAddress(&bob)) {
 		t.Error("a peer without rules is at the interface")
 	}
 	r.host.look(func() { r.host.failing = nil })
