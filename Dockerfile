@@ -22,7 +22,13 @@ RUN go build -trimpath -ldflags '-s -w' -o /out/consul-template github.com/hashi
 FROM go AS panteras
 COPY go.mod go.sum ./
 RUN go mod download
-COPY . .
+# Not all that is there: packages/ may change without a program that does.
+COPY cmd cmd/
+COPY configs configs/
+COPY dnsserver dnsserver/
+COPY internal internal/
+COPY launcher launcher/
+COPY tunnel tunnel/
 ARG VERSION=unknown
 RUN go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /out/panteras ./cmd/panteras
 

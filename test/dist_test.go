@@ -119,6 +119,16 @@ func TestDist(t *testing.T) {
 	h.run(t, "systemd-analyze", "verify", "/lib/systemd/system/panteras.service")
 	installedPages(t, h)
 
+	// Another package in its place: daemons go on, and the host goes on asking them.
+	deb := filepath.Join(lab.Root(t), "dist", "panteras_"+debianVersion+"_"+architecture(t, h)+".deb")
+	before := h.pids(t)
+	h.run(t, "dpkg", "--install", deb)
+	h.ready(t, "consul", "dns")
+	if after := h.pids(t); after["consul"] != before["consul"] || after["dns"] == before["dns"] {
+		t.Errorf("an upgrade of the package makes %v of the processes %v; want the DNS server alone to be another one", after, before)
+	}
+	wantText(t, "resolv.conf after an upgrade", h.run(t, "cat", "/etc/resolv.conf"), "nameserver "+typedIP+"\n")
+
 	// A host that was pointed at its DNS server is not left without one.
 	h.console(t, false).follow([]printed{{command: "dpkg --remove panteras"}})
 	wantText(t, "resolv.conf after the removal", h.run(t, "cat", "/etc/resolv.conf"), "nameserver 127.0.0.77\n")
@@ -131,7 +141,6 @@ func TestDist(t *testing.T) {
 	}
 
 	// What cannot be put back keeps no package.
-	deb := filepath.Join(lab.Root(t), "dist", "panteras_"+debianVersion+"_"+architecture(t, h)+".deb")
 	h.run(t, "dpkg", "--install", deb)
 	h.do(t, func() { put(t, "/var/lib/panteras/resolvconf.json", "nonsense") })
 	wantText(t, "the removal", h.run(t, "dpkg", "--remove", "panteras"), "look at /etc/resolv.conf", "it may still run")

@@ -14,7 +14,7 @@ import (
 )
 
 // pillarPages have the form of man pages.
-var pillarPages = []string{"docs/dns.md", "docs/gateway.md", "docs/launcher.md", "docs/balancer.md"}
+var pillarPages = []string{"docs/dns.md", "docs/gateway.md", "docs/launcher.md", "docs/balancer.md", "docs/status-page.md"}
 
 var (
 	heading  = regexp.MustCompile(`(?m)^(#+) (.+)$`)

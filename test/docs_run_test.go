@@ -69,6 +69,7 @@ func TestCommandsInPages(t *testing.T) {
 		return err == nil && strings.Contains(keys, "node-1")
 	})
 	seenSources(t)
+	endLogins := host.sshd(t, typedEndpoint, "node1.example.com", laptop)
 	for _, p := range pages(t) {
 		if p.name == readme || p.name == operationsPage || p.name == resolvedPage || p.name == smoothPage || p.name == balancerPage || *onlyPage != "" && p.name != *onlyPage {
 			continue
@@ -83,6 +84,7 @@ func TestCommandsInPages(t *testing.T) {
 		}
 		t.Logf("%s: %.1f s", p.name, time.Since(began).Seconds())
 	}
+	endLogins()
 	lab.Eventually(t, readyTime, "nothing of the pages to be left in HAProxy", func() bool {
 		output := host.run(t, filepath.Join(host.bin, "panteras"), "haproxy", "report")
 		return !strings.Contains(output, "webapp") && !strings.Contains(output, "my_")

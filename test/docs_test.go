@@ -25,11 +25,8 @@ import (
 // up.
 var byHand = map[string]string{
 	"tests":    "they run the tests, or take longer than tests may",
-	"image":    "they need images, which a registry has that cannot be reached from here",
-	"hosts":    "they are typed on several hosts",
 	"marathon": "they need Marathon, which cannot be installed here",
 	"cluster":  "they need a Kubernetes or a Nomad",
-	"laptop":   "they are typed where the client is",
 }
 
 // kinds are the kinds of blocks, by what stands behind the fence, and what is checked of
@@ -39,6 +36,7 @@ var kinds = map[string]func(*testing.T, *program, block){
 	"console on=laptop":      func(t *testing.T, _ *program, b block) { b.commands(t) },
 	"console on=resolved":    func(t *testing.T, _ *program, b block) { b.commands(t) },
 	"console on=package":     checkOnPackage,
+	"console on=docker":      func(t *testing.T, _ *program, b block) { b.commands(t) }, // see test/image
 	"console on=cluster":     checkOnCluster,
 	"sh settings":            checkSettings,
 	"sh settings on=cluster": checkOnCluster,
@@ -262,6 +260,60 @@ func TestNamesInPages(t *testing.T) {
 
 // comingFrom is the page with tables of other programs' flags.
 const comingFrom = "docs/coming-from.md"
+
+// theirs are what somebody has who comes from another program, by the heading of its table:
+// variables and tags of PanteraS, options that its users have, and what sshuttle and
+// supervisord are told.
+var theirs = map[string]string{
+	"PanteraS": `MASTER SLAVE EDGE START_CONSUL START_DNSMASQ START_FABIO START_NETDATA START_TRAEFIK IP HOST_IP LISTEN_IP CONSUL_IP HOSTNAME FQDN
+		PANTERAS_HOSTNAME DOCKER_HOST DOCKER_MACHINE_NAME CONSUL_MODE CONSUL_BOOTSTRAP CONSUL_HOSTS CONSUL_PARAMS CONSUL_DC CONSUL_DOMAIN GOMAXPROCS ZOOKEEPER_HOSTS
+		ZOOKEEPER_ID MESOS_MASTER_QUORUM CLUSTER_NAME MESOS_CLUSTER_NAME *_PARAMS *_APP_PARAMS *_JAVA_OPTS DNSMASQ_PARAMS DNSMASQ_APP_PARAMS FABIO_PARAMS
+		FABIO_APP_PARAMS HAPROXY_ADD_DOMAIN HAPROXY_SSL HAPROXY_CERT_OPTS KEEPALIVED_VIP DNSMASQ_ADDRESS REGISTER_CONSUL_UI REGISTER_MARATHON REGISTER_MESOS_MASTER
+		REGISTER_CHRONOS REGISTRY PANTERAS_IMAGE_TAG PANTERAS_DOCKER_IMAGE PANTERAS_RESTART HOST_DOCKER VOLUME_DOCKER SHARED MASTERS NIC IN_DOMAIN EX_DOMAIN VIP NFS
+		REGISTRY_IP CA haproxy webapp haproxy_route= haproxy_tcp= weight= haproxy_weight= haproxy_httpchk= route_domain route_path restricted/env`,
+	"dnsmasq": `--server --local --address --rev-server -r --resolv-file --no-resolv --no-poll --host-record --addn-hosts --no-hosts --cname --srv-host --txt-record --mx-host
+		--listen-address --interface --except-interface --bind-interfaces --bind-dynamic --port --local-service --edns-packet-max --dns-loop-detect --stop-dns-rebind
+		--rebind-domain-ok --rebind-localhost-ok --filter-AAAA --dnssec --query-port --cache-size --neg-ttl --no-negcache --min-cache-ttl --max-ttl --local-ttl
+		--dns-forward-max --log-queries --log-facility --dumpfile --all-servers --strict-order --fast-dns-retry --domain-needed --bogus-priv --user -u --group --conf-file
+		--conf-dir -7 --no-daemon -d --keep-in-foreground --pid-file --dhcp-range --enable-tftp --ipset --nftset --auth-zone --no-ident`,
+	"OpenVPN": `easy-rsa crl-verify remote port proto dev server server-ipv6 push dhcp-option client-config-dir client-to-client ifconfig-push tls-crypt tls-auth keepalive float
+		mssfix tun-mtu status management`,
+	"sshuttle":    `-r --dns -x -X -s -l --ns-hosts --to-ns --method --disable-ipv6 -e --ssh-cmd --python --user --latency-buffer-size --no-latency-control -D --pidfile --syslog -N -H --seed-hosts`,
+	"supervisord": `status start stop restart tail clear fg reread update signal pid avail shutdown reload [program:x] command= environment= autostart= priority= startsecs= startretries= autorestart= exitcodes= stopsignal= stopwaitsecs= killasgroup= user= minfds= directory= umask= numprocs= [group:x] [include] redirect_stderr= stdout_logfile= stdout_logfile_maxbytes= [eventlistener:stdout] [inet_http_server] nodaemon= XML-RPC`,
+}
+
+// TestComingFromIsComplete looks for all that is theirs in the first columns of its table,
+// and for an answer beside it.
+func TestComingFromIsComplete(t *testing.T) {
+	t.Parallel()
+	sections := strings.Split(readPage(t, comingFrom).text, "\n## ")
+	if len(sections) != len(theirs)+1 {
+		t.Fatalf("%s has %d tables, want %d", comingFrom, len(sections)-1, len(theirs))
+	}
+	for _, section := range sections[1:] {
+		name, text, _ := strings.Cut(section, "\n")
+		var named strings.Builder
+		for line := range strings.Lines(text) {
+			columns := strings.Split(strings.ReplaceAll(line, `\|`, ""), "|")
+			if len(columns) != 4 || strings.HasPrefix(line, "|---") {
+				continue
+			}
+			if strings.TrimSpace(columns[2]) == "" {
+				t.Errorf("%s: no answer to %s", comingFrom, columns[1])
+			}
+			for _, m := range span.FindAllStringSubmatch(columns[1], -1) {
+				named.WriteString(" " + m[1] + m[2])
+			}
+			named.WriteString(" " + columns[1])
+		}
+		words := regexp.MustCompile("[ `,=;/]+").Split(named.String(), -1)
+		for _, word := range strings.Fields(theirs[name]) {
+			if !slices.Contains(words, strings.TrimSuffix(word, "=")) && !strings.Contains(word, "/") || strings.Contains(word, "/") && !strings.Contains(named.String(), word) {
+				t.Errorf("%s: the table %q does not tell of %s", comingFrom, name, word)
+			}
+		}
+	}
+}
 
 // lookUp says what in a piece of code there is not.
 func (p *program) lookUp(code string) (complaints []string) {

@@ -95,6 +95,21 @@ func addAddress(t testing.TB, link, address string) {
 	}
 }
 
+// nobodyAt makes an address known to an interface, behind which nobody is: what is sent
+// there is lost, without a word.
+func nobodyAt(t testing.TB, link, address string) {
+	t.Helper()
+	on, err := netlink.LinkByName(link)
+	if err == nil {
+		err = netlink.NeighAdd(&netlink.Neigh{
+			LinkIndex: on.Attrs().Index, IP: net.ParseIP(address), State: netlink.NUD_PERMANENT, HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 2},
+		})
+	}
+	if err != nil {
+		t.Fatalf("cannot make %s a neighbour: %v", address, err)
+	}
+}
+
 // removeAddress takes it away again.
 func removeAddress(t testing.TB, link, address string) {
 	t.Helper()

@@ -110,20 +110,37 @@ func (d *typedHost) start(t *testing.T, settings ...string) {
 	})
 }
 
+// daemons are those of the host; nil while it does not tell.
+func (d *typedHost) daemons(t *testing.T) []launcher.DaemonStatus {
+	t.Helper()
+	out, err := d.try(t, nil, filepath.Join(d.bin, "panteras"), "status", "--json")
+	var status struct{ Daemons []launcher.DaemonStatus }
+	if err != nil || json.Unmarshal([]byte(out), &status) != nil {
+		return nil
+	}
+	return status.Daemons
+}
+
+// pids are the processes of daemons by their names.
+func (d *typedHost) pids(t *testing.T) map[string]int {
+	t.Helper()
+	pids := map[string]int{}
+	for _, daemon := range d.daemons(t) {
+		pids[daemon.Name] = daemon.Pid
+	}
+	return pids
+}
+
 // ready waits until daemons are ready.
 func (d *typedHost) ready(t *testing.T, names ...string) {
 	t.Helper()
 	lab.Eventually(t, readyTime, strings.Join(names, ", ")+" to be ready", func() bool {
-		out, err := d.try(t, nil, filepath.Join(d.bin, "panteras"), "status", "--json")
-		var status struct{ Daemons []launcher.DaemonStatus }
-		if err != nil || json.Unmarshal([]byte(out), &status) != nil {
-			return false
-		}
-		for _, daemon := range status.Daemons {
+		list := d.daemons(t)
+		for _, daemon := range list {
 			if daemon.State != launcher.StateReady && slices.Contains(names, daemon.Name) {
 				return false
 			}
 		}
-		return true
+		return len(list) > 0
 	})
 }

@@ -19,7 +19,10 @@ import (
 )
 
 // tunnelRounds is given as: make bench-tunnel BENCHFLAGS='-tunnel-rounds 9'.
-var tunnelRounds = flag.Int("tunnel-rounds", 5, "how often BenchmarkTunnel takes each figure")
+var (
+	tunnelRounds = flag.Int("tunnel-rounds", 5, "how often BenchmarkTunnel takes each figure")
+	tunnelWays   = flag.String("tunnel-ways", "", "a regular expression: the ways beside ours that BenchmarkTunnel measures")
+)
 
 // way is one way from the client to the service.
 type way struct {
@@ -51,7 +54,19 @@ const (
 // Each way is measured once in each round, so that what the machine does besides falls on
 // all of them, and each round begins with another one.
 func BenchmarkTunnel(b *testing.B) {
-	ways := []*way{bare(b), ours(b), wireguardAlone(b), wireguardWithNAT(b), openVPN(b), sshuttle(b)}
+	wanted, err := regexp.Compile(*tunnelWays)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var ways []*way
+	for _, w := range []struct {
+		name string
+		make func(*testing.B) *way
+	}{{noTunnel, bare}, {panterasWay, ours}, {wireguardGo, wireguardAlone}, {wireguardNAT, wireguardWithNAT}, {openVPNWay, openVPN}, {sshuttleWay, sshuttle}} {
+		if w.name == panterasWay || wanted.MatchString(w.name) {
+			ways = append(ways, w.make(b))
+		}
+	}
 	for range b.N {
 		for _, w := range ways {
 			w.figures = map[string][]float64{}
@@ -91,7 +106,7 @@ func (w *way) measure(b *testing.B) {
 	if gigabytes > 0 {
 		w.note(processor, spent/gigabytes)
 	}
-	if w.name != "sshuttle" { // carries no ICMP
+	if w.name != sshuttleWay { // carries no ICMP
 		out, err := w.lab.client.try(b, nil, "ping", "-q", "-c", "300", "-i", "0.002", serviceAddr)
 		if m := pingAverage.FindStringSubmatch(out); err == nil && m != nil {
 			avg, _ := strconv.ParseFloat(m[1], 64)
@@ -142,10 +157,14 @@ func processesOf(b *testing.B, hosts ...*host) (pids []int) {
 	return pids
 }
 
-// The names of the ways that others are compared with.
+// The names of the ways.
 const (
-	panterasWay = "panteras"
-	wireguardGo = "wireguard-go"
+	noTunnel     = "no tunnel"
+	panterasWay  = "panteras"
+	wireguardGo  = "wireguard-go"
+	wireguardNAT = "wireguard-go, NAT"
+	openVPNWay   = "OpenVPN"
+	sshuttleWay  = "sshuttle"
 )
 
 // newWay makes hosts of their own for a way, with iperf3 at the service.
@@ -174,7 +193,7 @@ func (w *way) await(b *testing.B) *way {
 }
 
 func bare(b *testing.B) *way {
-	w := newWay(b, "no tunnel")
+	w := newWay(b, noTunnel)
 	w.routed(b, "10.200.0.0/24")
 	w.lab.client.route(b, "10.210.0.0/24", gatewayOuter)
 	return w.await(b)
@@ -207,7 +226,7 @@ func wireguardAlone(b *testing.B) *way { return wireguard(b, wireguardGo) }
 // wireguardWithNAT is that behind one rule of a firewall, which gives packets the gateway's
 // address, as ours does: it tells what following connections costs by itself.
 func wireguardWithNAT(b *testing.B) *way {
-	w := wireguard(b, "wireguard-go, NAT")
+	w := wireguard(b, wireguardNAT)
 	w.lab.gateway.run(b, "nft", "add table ip bench; add chain ip bench nat { type nat hook postrouting priority srcnat; }; add rule ip bench nat oifname lan masquerade")
 	return w.await(b)
 }
@@ -254,7 +273,7 @@ func fasterCipher(b *testing.B, dir string) string {
 // openVPN has the faster of its ciphers, large buffers and a data channel in user space,
 // where the kernel has none.
 func openVPN(b *testing.B) *way {
-	w := newWay(b, "OpenVPN")
+	w := newWay(b, openVPNWay)
 	w.routed(b, "10.99.0.0/16")
 	dir := b.TempDir()
 	fingerprint := map[string]string{}
@@ -282,7 +301,7 @@ func openVPN(b *testing.B) *way {
 
 // sshuttle carries TCP in SSH, with the faster cipher.
 func sshuttle(b *testing.B) *way {
-	w := newWay(b, "sshuttle")
+	w := newWay(b, sshuttleWay)
 	w.lab.client.route(b, "10.210.0.0/24", gatewayOuter) // which forwards nothing; but the kernel must know a way
 	dir := b.TempDir()
 	for _, key := range []string{"host", "user"} {

@@ -227,6 +227,24 @@ func TestUpBalances(t *testing.T) {
 		t.Errorf("the status: %s", text)
 	}
 
+	// An instance of a host that has lost power, of which Consul does not know yet: nothing
+	// comes back from there, and whoever would have got it gets the other one.
+	nobodyAt(t, "net0", "10.7.0.2")
+	body := jsonOf(t, map[string]any{"ID": "web-lost", "Name": "web", "Address": "10.7.0.2", "Port": 31001, "Tags": []string{"haproxy"}})
+	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/register", body)
+	lab.Eventually(t, readyTime, "HAProxy has the instance that is lost", func() bool {
+		return json.Unmarshal([]byte(h.must(t, "status", "--json")), &status) == nil && len(status.Balancer.Backends) == 1 && len(status.Balancer.Backends[0].Servers) == 2
+	})
+	for range 4 { // in turn
+		began := time.Now()
+		got := fetch("web.service.consul", "/")
+		took := time.Since(began)
+		if t.Logf("beside an instance that is lost, HAProxy answers %q after %v", got, took); got != "one" || took >= 5*time.Second {
+			t.Errorf("beside an instance that is lost, HAProxy answers %q after %v", got, took)
+		}
+	}
+	httpDo("PUT", "10.7.0.1:8500", "/v1/agent/service/deregister/web-lost", "")
+
 	// So it does of what strangers register, all at once; nothing of theirs has an effect.
 	hostileTags(t, h, func() { serves("beside hostile tags", "web.service.consul", "/", "one") })
 

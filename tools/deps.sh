@@ -39,14 +39,14 @@ table() {
 		test  dockerd                docker.io
 		test  debootstrap            debootstrap
 		test  /usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
+		test  sshd                   openssh-server
+		test  ssh                    openssh-client
 		bench supervisord            supervisor
 		lint  shellcheck             shellcheck
 		bench iperf3                 iperf3
 		bench openvpn                openvpn
 		bench openssl                openssl
 		bench sshuttle               sshuttle
-		bench sshd                   openssh-server
-		bench ssh                    openssh-client
 		bench wrk                    wrk
 		bench dnsdist                dnsdist
 		bench unbound                unbound

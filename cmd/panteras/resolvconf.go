@@ -108,6 +108,7 @@ func answersNames(ctx context.Context, server netip.Addr) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
 	client := &dns.Client{Timeout: answerTry}
+	var said error // by the last try that was not cut short
 	for {
 		reply, _, err := client.ExchangeContext(ctx, new(dns.Msg).SetQuestion("localhost.", dns.TypeA), netip.AddrPortFrom(server, 53).String())
 		if err == nil && reply.Rcode != dns.RcodeRefused && reply.Rcode != dns.RcodeServerFailure {
@@ -116,9 +117,12 @@ func answersNames(ctx context.Context, server netip.Addr) error {
 		if err == nil {
 			err = fmt.Errorf("it says %s", dns.RcodeToString[reply.Rcode])
 		}
+		if said == nil || ctx.Err() == nil {
+			said = err
+		}
 		select {
 		case <-ctx.Done():
-			return err
+			return said
 		case <-time.After(answerPause):
 		}
 	}

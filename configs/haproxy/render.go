@@ -177,12 +177,12 @@ func (o *Options) head() string {
 		"    mode http",
 		"    log global",
 		"    option dontlognull",
-		"    option redispatch",
+		"    option redispatch 1",           // each time another server
 		"    option idle-close-on-response", // or a reload cuts off who is about to ask again
 		"    http-reuse safe",
 		`    unique-id-format %{+X}o\ %ci:%cp_%fi:%fp_%Ts_%rt:%pid`,
 		"    unique-id-header X-Unique-ID",
-		"    timeout connect 5s",
+		"    timeout connect 1s", // of a host that has lost power, of which Consul tells after some seconds
 		"    timeout client 60s",
 		"    timeout server 60s",
 		"    timeout tunnel 3600s",

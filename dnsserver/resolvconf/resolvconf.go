@@ -66,11 +66,7 @@ func (h *Host) Install(ctx context.Context, server netip.Addr) (*Result, error) 
 			return nil, err
 		}
 	}
-	content, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	if err := statefile.Create(h.Record, content); err != nil {
+	if err := h.write(r); err != nil {
 		return nil, fmt.Errorf("nothing was changed, because what is there cannot be kept: %w", err)
 	}
 	if err := h.apply(ctx, r); err != nil {
@@ -110,8 +106,8 @@ func (h *Host) apply(ctx context.Context, r record) error {
 	return nil
 }
 
-// Restore undoes Install. A path that somebody has changed since is left as it is,
-// unless force is set. It is no error if nothing was installed.
+// Restore undoes Install. A path that somebody has changed since is left as it is, and can
+// be put back later, unless force is set. It is no error if nothing was installed.
 func (h *Host) Restore(ctx context.Context, force bool) (*Result, error) {
 	r, err := h.read()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -121,7 +117,7 @@ func (h *Host) Restore(ctx context.Context, force bool) (*Result, error) {
 		return nil, err
 	}
 	result := &Result{Manager: r.Manager}
-	var undo []change
+	var undo, kept []change
 	for _, c := range r.Changes {
 		now, err := look(c.Path)
 		switch {
@@ -132,6 +128,7 @@ func (h *Host) Restore(ctx context.Context, force bool) (*Result, error) {
 			result.Paths = append(result.Paths, c.Path)
 		default:
 			result.Kept = append(result.Kept, c.Path)
+			kept = append(kept, c)
 		}
 	}
 	var told error
@@ -148,7 +145,24 @@ func (h *Host) Restore(ctx context.Context, force bool) (*Result, error) {
 			told = h.Run(ctx, r.Tell...) // the files matter more
 		}
 	}
-	return result, errors.Join(told, os.Remove(h.Record))
+	if len(kept) == 0 {
+		return result, errors.Join(told, os.Remove(h.Record))
+	}
+	// Until somebody forces it, or installs again, it can still be put back.
+	rest := record{Manager: r.Manager, Server: r.Server, Changes: kept}
+	if kept[0].Path == r.Changes[0].Path {
+		rest.Tell = r.Tell
+	}
+	return result, errors.Join(told, h.write(rest))
+}
+
+// write keeps a record.
+func (h *Host) write(r record) error {
+	content, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return statefile.Write(h.Record, content)
 }
 
 // read reads the record. fs.ErrNotExist means that nothing is installed.

@@ -57,9 +57,13 @@ func AppendHeader(dst, pkt []byte, rcode int) []byte {
 	return dst
 }
 
-// errorFlags keeps the query's opcode, RD and CD.
+// errorFlags keeps the query's opcode, RD and CD. RD, RA and CD mean something for QUERY only (RFC 8906 section 8.1.4).
 func errorFlags(pkt []byte, rcode int) uint16 {
-	return FlagQR | Flags(pkt)&(0x7800|FlagRD|FlagCD) | FlagRA | uint16(rcode&0x0f)
+	flags := FlagQR | Flags(pkt)&0x7800 | uint16(rcode&0x0f)
+	if Opcode(pkt) == opcodeQuery {
+		flags |= Flags(pkt)&(FlagRD|FlagCD) | FlagRA
+	}
+	return flags
 }
 
 // AppendEDE adds an extended error (RFC 8914) to the OPT that ends m; m is returned as it is if it ends otherwise.

@@ -59,11 +59,16 @@ func TestAppendError(t *testing.T) {
 
 func TestAppendHeader(t *testing.T) {
 	t.Parallel()
-	pkt := raw(5<<11|FlagRD|FlagCD|FlagTC, 1, 2, 3, 4, []byte("rubbish"))
-	out := AppendHeader([]byte("head"), pkt, RcodeNotImp)
-	got := unpacked(t, out[4:])
-	if len(out) != 4+HeaderLen || got.Id != 0x1234 || !got.Response || got.Opcode != 5 || !got.RecursionDesired || !got.CheckingDisabled || got.Truncated || got.Rcode != dns.RcodeNotImplemented {
-		t.Errorf("got %v", got)
+	for _, opcode := range []int{dns.OpcodeQuery, dns.OpcodeUpdate} {
+		pkt := raw(uint16(opcode)<<11|FlagRD|FlagCD|FlagTC, 1, 2, 3, 4, []byte("rubbish"))
+		out := AppendHeader([]byte("head"), pkt, RcodeNotImp)
+		got := unpacked(t, out[4:])
+		if len(out) != 4+HeaderLen || got.Id != 0x1234 || !got.Response || got.Opcode != opcode || got.Truncated || got.Rcode != dns.RcodeNotImplemented {
+			t.Errorf("got %v", got)
+		}
+		if query := opcode == dns.OpcodeQuery; got.RecursionDesired != query || got.RecursionAvailable != query || got.CheckingDisabled != query {
+			t.Errorf("flags of %v", got)
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ type Upstream struct {
 	Addr netip.AddrPort // where it answers
 
 	t       testing.TB
+	host    netip.Addr
 	handler Handler
 	limit   int           // queries per TCP connection; 0: any number
 	idle    time.Duration // before a TCP connection is closed; 0: never
@@ -69,6 +70,10 @@ func TCPIdle(d time.Duration) UpstreamOption { return func(u *Upstream) { u.idle
 // dealt with, as servers do that do not pipeline.
 func SerialTCP() UpstreamOption { return func(u *Upstream) { u.serial = true } }
 
+// Host makes it answer at another address of the loopback interface than
+// 127.0.0.1.
+func Host(a netip.Addr) UpstreamOption { return func(u *Upstream) { u.host = a } }
+
 // Script is a Handler that treats every query alike.
 func Script(actions ...Action) Handler { return func(*Query) []Action { return actions } }
 
@@ -76,14 +81,14 @@ func Script(actions ...Action) Handler { return func(*Query) []Action { return a
 func NewUpstream(t testing.TB, handler Handler, options ...UpstreamOption) *Upstream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	u := &Upstream{t: t, handler: handler, ctx: ctx, conns: map[*tcpConn]struct{}{}, gate: make(chan struct{}), seen: newSeen()}
+	u := &Upstream{t: t, host: netip.AddrFrom4([4]byte{127, 0, 0, 1}), handler: handler, ctx: ctx, conns: map[*tcpConn]struct{}{}, gate: make(chan struct{}), seen: newSeen()}
 	close(u.gate)
 	for _, option := range options {
 		option(u)
 	}
 	var err error
 	for range startAttempts {
-		u.Addr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), Port(t))
+		u.Addr = netip.AddrPortFrom(u.host, Port(t))
 		if err = u.open(); err == nil {
 			break
 		}

@@ -139,10 +139,12 @@ var accessible string
 // usable checks what is shown, light and dark, on a computer and on a telephone.
 func (b *tab) usable(what string) {
 	b.t.Helper()
-	for scheme, width := range map[string]int64{"light": 1280, "dark": 360} {
-		b.size(width, 800, 1, scheme)
-		for _, problem := range js[[]string](b, accessible) {
-			b.t.Errorf("%s, %s, %d pixels: %s", what, scheme, width, problem)
+	for _, scheme := range []string{"light", "dark"} {
+		for _, width := range []int64{1280, 360} {
+			b.size(width, 800, 1, scheme)
+			for _, problem := range js[[]string](b, accessible) {
+				b.t.Errorf("%s, %s, %d pixels: %s", what, scheme, width, problem)
+			}
 		}
 	}
 	b.size(1280, 900, 1, "light")

@@ -14,8 +14,9 @@ import (
 
 // testCase is one line of the table.
 type testCase struct {
-	name  string // as the source calls it, or short words of ours
-	sends string // what the client sends, in words
+	name   string // as the source calls it, or short words of ours
+	source string // where it comes from; "": see suite.sourceOf
+	sends  string // what the client sends, in words
 
 	query  func(*dns.Msg)      // changes the query: A, RD=1, without EDNS
 	raw    func([]byte) []byte // changes its bytes
@@ -29,6 +30,10 @@ type testCase struct {
 	play    func(*stage)
 	promise string
 
+	// early is the first half of a play that takes long: it is over before the other cases
+	// begin, and what it returns is played after them.
+	early func(*stage) (late func(*stage))
+
 	// alone gives the case a server of its own, with more flags: those that upset the
 	// sockets or the state of the server need it.
 	alone bool
@@ -38,8 +43,13 @@ type testCase struct {
 // suite is the cases of one source.
 type suite struct {
 	title, about string
+	source       func(name string) string // where cases come from that do not say so themselves
 	cases        []testCase
+	omitted      []omission
 }
+
+// omission is what the source has, or what is asked of us, and what is no case here.
+type omission struct{ names, why string }
 
 // suites is the whole table.
 func suites() []suite {
@@ -55,9 +65,28 @@ func (s suite) label(c testCase) string {
 	return strings.Trim(noSlug.ReplaceAllString(strings.ToLower(title+"-"+c.name), "-"), "-")
 }
 
+var namedRFC = regexp.MustCompile(`^RFC (\d+)(?: ([\d.]+))?:`)
+
+// sourceOf says where a case comes from: "" if nobody has said it. A name of the form "RFC 1035 4.1.1: …" says it.
+func (s suite) sourceOf(c testCase) string {
+	if c.source != "" {
+		return c.source
+	}
+	if m := namedRFC.FindStringSubmatch(c.name); m != nil {
+		if m[2] == "" {
+			return "RFC " + m[1]
+		}
+		return "RFC " + m[1] + " section " + m[2]
+	}
+	if s.source != nil {
+		return s.source(c.name)
+	}
+	return ""
+}
+
 // promises says what the case wants, in words.
 func (c testCase) promises() string {
-	if c.play != nil {
+	if c.promise != "" {
 		return c.promise
 	}
 	var says []string

@@ -46,15 +46,29 @@ func silence() check {
 
 // rcode wants a code.
 func rcode(code int) check {
-	return check{dns.RcodeToString[code], func(x *exchange) error {
+	return check{codeName(code), func(x *exchange) error {
 		got := x.msg.Rcode
 		if opt := x.msg.IsEdns0(); opt != nil {
 			got = x.msg.Rcode&15 | opt.ExtendedRcode()&^15
 		}
-		if code == dns.RcodeBadVers { // the library shows the same number for BADSIG
-			return fits(got == code, "want BADVERS, got %d", got)
-		}
-		return fits(got == code, "want %s, got %s", dns.RcodeToString[code], dns.RcodeToString[got])
+		return fits(got == code, "want %s, got %s", codeName(code), codeName(got))
+	}}
+}
+
+// codeName is a code as OPT has it: the library's table has one name for 16, that of TSIG (BADSIG).
+func codeName(code int) string {
+	if code == dns.RcodeBadVers {
+		return "BADVERS"
+	}
+	return dns.RcodeToString[code]
+}
+
+// headerOnly wants nothing but a header, of the query's opcode, whose only flag is QR.
+func headerOnly() check {
+	return check{"a header whose opcode is the query's and whose only flag is QR", func(x *exchange) error {
+		const opcode = 15 << 11
+		want := 1<<15 | flagsOf(x.query)&opcode | flagsOf(x.reply)&15
+		return fits(len(x.reply) == 12 && flagsOf(x.reply) == want, "%d bytes, flags %04x, want %04x", len(x.reply), flagsOf(x.reply), want)
 	}}
 }
 

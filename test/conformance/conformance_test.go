@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -29,30 +30,56 @@ func TestConformance(t *testing.T) {
 			if c.promises() == "" || c.sends == "" {
 				t.Fatalf("%s says nothing", label)
 			}
+			if suite.sourceOf(c) == "" {
+				t.Fatalf("%s does not say where it comes from; give it a source", label)
+			}
 			scripts[label] = c.script
 		}
 	}
 	shared := newRig(t, scripts)
+	stageOf := func(t *testing.T, s suite, c testCase, r *rig) *stage {
+		under := c.under
+		if under == "" {
+			under = "example.org"
+		}
+		label := s.label(c)
+		return &stage{T: t, rig: r, label: label, name: label + "." + under + ".", tcp: c.tcp}
+	}
+	late := map[string]func(*stage){}
 	for _, suite := range suites() {
 		for _, c := range suite.cases {
-			label := suite.label(c)
-			t.Run(label, func(t *testing.T) {
-				t.Parallel()
-				r := shared
-				if c.alone || c.flags != nil {
-					r = newRig(t, scripts, c.flags...)
+			if c.early != nil {
+				late[suite.label(c)] = c.early(stageOf(t, suite, c, shared))
+			}
+		}
+	}
+	t.Run("cases", func(t *testing.T) { // returns when all of them are over
+		for _, suite := range suites() {
+			for _, c := range suite.cases {
+				if c.early != nil {
+					continue
 				}
-				under := c.under
-				if under == "" {
-					under = "example.org"
-				}
-				s := &stage{T: t, rig: r, label: label, name: label + "." + under + ".", tcp: c.tcp}
-				if c.play != nil {
-					c.play(s)
-					return
-				}
-				s.try(c)
-			})
+				t.Run(suite.label(c), func(t *testing.T) {
+					t.Parallel()
+					r := shared
+					if c.alone || c.flags != nil {
+						r = newRig(t, scripts, c.flags...)
+					}
+					s := stageOf(t, suite, c, r)
+					if c.play != nil {
+						c.play(s)
+						return
+					}
+					s.try(c)
+				})
+			}
+		}
+	})
+	for _, suite := range suites() {
+		for _, c := range suite.cases {
+			if play := late[suite.label(c)]; play != nil {
+				t.Run(suite.label(c), func(t *testing.T) { play(stageOf(t, suite, c, shared)) })
+			}
 		}
 	}
 }
@@ -93,6 +120,30 @@ func (s *stage) try(c testCase) {
 	}
 }
 
+var rfcNumber = regexp.MustCompile(`\b\d{4,5}\b`)
+
+// What a suite says of itself is true: each RFC that it names has a case, or a word on why it has none.
+func TestNamedRFCsHaveCases(t *testing.T) {
+	t.Parallel()
+	for _, s := range suites() {
+		if !strings.Contains(s.about, "RFC") {
+			continue
+		}
+		var has strings.Builder
+		for _, c := range s.cases {
+			fmt.Fprintln(&has, s.sourceOf(c))
+		}
+		for _, o := range s.omitted {
+			fmt.Fprintln(&has, o.names)
+		}
+		for _, number := range rfcNumber.FindAllString(s.about, -1) {
+			if !strings.Contains(has.String(), "RFC "+number) {
+				t.Errorf("%q names RFC %s, of which it has no case", s.title, number)
+			}
+		}
+	}
+}
+
 // docs/conformance.md is what the table says.
 func TestConformanceDocument(t *testing.T) {
 	t.Parallel()
@@ -128,9 +179,15 @@ Each line is a test: `+"`go test ./test/conformance`"+` sends these packets to a
 The size in a client's OPT is cut to 1232 on its way (`+"`DNS_UDP_SIZE`"+`); "as it was sent" means everything else.
 `, total)
 	for _, s := range suites() {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| case | the client sends | and gets |\n|---|---|---|\n", s.title, s.about)
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n| case | source | the client sends | and gets |\n|---|---|---|---|\n", s.title, s.about)
 		for _, c := range s.cases {
-			fmt.Fprintf(&b, "| %s | %s | %s |\n", cell(c.name), cell(c.sends), cell(c.promises()))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", cell(c.name), cell(s.sourceOf(c)), cell(c.sends), cell(c.promises()))
+		}
+		if len(s.omitted) > 0 {
+			b.WriteString("\nNot here:\n\n| what | why |\n|---|---|\n")
+		}
+		for _, o := range s.omitted {
+			fmt.Fprintf(&b, "| %s | %s |\n", cell(o.names), cell(o.why))
 		}
 	}
 	return b.String()

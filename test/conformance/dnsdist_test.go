@@ -2,9 +2,12 @@ package conformance
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/miekg/dns"
 
@@ -20,6 +23,9 @@ func dnsdist() suite {
 	return suite{
 		title: "dnsdist: scenarios of dnsdist's regression tests",
 		about: "The names are those of the files and functions in `regression-tests.dnsdist`; answers are what this server is to do.",
+		source: func(name string) string {
+			return "test_" + name[:strings.IndexFunc(name+":", func(r rune) bool { return !unicode.IsLetter(r) })] + ".py"
+		},
 		cases: []testCase{
 			{name: "Basics.testQRDropped", sends: "a message with QR=1", raw: flags(1 << 15), wants: []check{silence(), notAsked()}},
 			{name: "Basics.testEmptyQueries", sends: "a header without a question", raw: func(b []byte) []byte { return counts(0, 0, 0, 0)(b[:12]) }, wants: []check{rcode(dns.RcodeFormatError), records(0), sameID(), notAsked()}},
@@ -50,10 +56,14 @@ func dnsdist() suite {
 			{name: "TCPShort: a byte a segment", sends: "a query over TCP in segments of one byte", play: inBytes, promise: "the answer"},
 			{name: "TCPShort: closed in the middle", sends: "half a query over TCP, and the end of the connection", play: halfThenEnd, promise: "the connection ends; others are served"},
 			{name: "TCPShort: short answer", sends: "a query over TCP whose upstream ends the connection in the middle of its answer, once", tcp: true, alone: true, script: onceThen(lab.HalfThenClose(forged)), wants: []check{rcode(dns.RcodeSuccess), holding("192.0.2.1")}},
-			{name: "TCPLimits: queries of a connection", sends: "500 queries over one connection, without waiting", play: pipeline(500), promise: "500 answers"},
+			{name: "TCPLimits.testTCPQueriesPerConn", sends: "500 queries over one connection, without waiting", play: pipeline(500), promise: "500 answers: their number has no limit"},
+			{name: "TCPLimits.testTCPConnsPerClient", sends: "1,025 connections of one address, with a query in each, and one of another address", alone: true, play: connectionsOfAClient, promise: "answers in 1,024 of them, the end of one; the other address is answered"},
+			{name: "TCPLimits.testTCPDuration", sends: "the length of a message, and a byte of it now and then", early: messageTime, promise: "the connection ends 5 s after the first byte"},
+			{name: "TCPLimits: idle time", sends: "a query, and then nothing", early: idleTime, promise: "the answer, and the end of the connection 10 s later"},
 			{name: "TCPKeepAlive", sends: "100 queries over one connection, one after the other", play: keepAlive, promise: "100 answers, each for its query"},
 			{name: "HealthChecks: dead upstream", sends: "a query whose only recursor's port is closed", flags: []string{"--dns-upstreams=127.0.0.1:1"}, query: edns(1232, false), wants: []check{rcode(dns.RcodeServerFailure), records(0), extended(22, 23), sameQuestion()}},
 			{name: "HealthChecks: one of two", sends: "20 queries, one of whose two recursors has its port closed", flags: []string{"--dns-upstreams=127.0.0.1:1"}, play: oneOfTwo, promise: "20 answers of the other"},
+			{name: "HealthChecks: upstream that comes back", sends: "queries while the ports of the only recursor are closed, and when they are open again", alone: true, play: comesBack, promise: "SERVFAIL, and then answers again"},
 			{name: "EDNSSelfGenerated: without EDNS", sends: "AXFR, which is refused here", query: typed(dns.TypeAXFR), wants: []check{rcode(dns.RcodeRefused), noOPT(), sameQuestion(), notAsked()}},
 			{name: "EDNSSelfGenerated: EDNS", sends: "the same with EDNS", query: all(typed(dns.TypeAXFR), edns(4096, false)), wants: []check{rcode(dns.RcodeRefused), opt(), sameQuestion()}},
 			{name: "EDNSSelfGenerated: EDNS with DO", sends: "the same with DO", query: all(typed(dns.TypeAXFR), edns(4096, true)), wants: []check{rcode(dns.RcodeRefused), opt(), do()}},
@@ -230,6 +240,21 @@ func oneOfTwo(s *stage) {
 	for range 20 {
 		s.must(s.exchange("udp", s.pack(ask(s.name))), dns.RcodeSuccess, 1)
 	}
+}
+
+func comesBack(s *stage) {
+	s.up.CloseUDP()
+	s.up.CloseTCP()
+	up := fmt.Sprintf(`panteras_dns_upstream_up{role="recursor",upstream="%s"}`, s.up.Addr)
+	lab.Eventually(s, patience, "the recursor to count as down", func() bool {
+		s.must(s.exchange("udp", s.pack(ask(s.name))), dns.RcodeServerFailure, 0)
+		return s.metric(up) == 0
+	})
+	s.up.OpenUDP()
+	s.up.OpenTCP()
+	lab.Eventually(s, patience, "answers of the recursor that is back", func() bool {
+		return s.exchange("udp", s.pack(ask(s.name))).Rcode == dns.RcodeSuccess
+	})
 }
 
 func routed(s *stage) {

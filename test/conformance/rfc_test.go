@@ -27,7 +27,11 @@ func headers() suite {
 	rootOPT := []byte{0, 0, 41, 16, 0, 0, 0, 0, 0, 0, 0}
 	return suite{
 		title: "RFCs: header, names, EDNS, transports",
-		about: "RFC 5625 (proxies), 1035, 4343, 5452, 6891, 7766, 9210, 9619 and what they refer to.",
+		about: "RFC 5625 (proxies), 1035, 3597, 4343, 5452, 6891, 7766, 7828, 7873, 8914, 9210, 9619, 9715 and what they refer to.",
+		omitted: []omission{
+			{"RFC 8109: priming", "there are no root servers to be asked for: names go to Consul, to a route or to the recursors"},
+			{"RFC 9018: server cookies", "a cookie of ours would have to replace that of the upstream, which goes through (RFC 7873 above)"},
+		},
 		cases: []testCase{
 			{name: "RFC 1035 4.1.1: short header", sends: "eleven bytes", raw: func(b []byte) []byte { return b[:11] }, wants: []check{silence(), notAsked()}},
 			{name: "RFC 1035 2.3.4: name of 255 bytes", sends: "a name as long as names get", raw: long(255), wants: []check{rcode(dns.RcodeSuccess), sameQuestion()}},
@@ -70,6 +74,7 @@ func headers() suite {
 				m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_EDE{InfoCode: 9, ExtraText: "no DNSKEY"}}
 			}), wants: []check{rcode(dns.RcodeServerFailure), extended(9)}},
 			{name: "RFC 9715: at most 1232 bytes", sends: "EDNS with size 65535, for an answer of 2 kB", query: all(typed(dns.TypeTXT), edns(65535, false)), wants: []check{rcode(dns.RcodeSuccess), set(flagTC), atMost(1232), opt()}},
+			{name: "RFC 9210 3: TCP as good as UDP", sends: "over TCP, without having asked over UDP", tcp: true, wants: []check{rcode(dns.RcodeSuccess), records(1), sameQuestion(), verbatim(), overTCP()}},
 			{name: "RFC 7766 5: TCP has it whole", sends: "an answer of 2 kB, over TCP", tcp: true, query: typed(dns.TypeTXT), wants: []check{rcode(dns.RcodeSuccess), records(1), clear(flagTC), overTCP()}},
 			{name: "RFC 7766 8: length 0", sends: "a frame of no bytes over TCP", play: refusedFrame(func(*stage) []byte { return []byte{0, 0} }), promise: "the connection ends"},
 			{name: "RFC 7766 8: two queries in a segment", sends: "two queries in one segment", play: pipeline(2), promise: "two answers"},
@@ -102,7 +107,7 @@ func halfClosed(s *stage) {
 func messages() suite {
 	return suite{
 		title: "Records: what must reach the client",
-		about: "RFC 1034, 2181, 2308, 2782, 8020, 8767, 8914 and 9520.",
+		about: "RFC 1034, 2181, 2308, 2782, 8020, 8482, 8767, 9460 and 9520.",
 		cases: []testCase{
 			{name: "RFC 2181 9: additional records go first", sends: "EDNS with size 512, for one answer and 1 kB of additional records", query: edns(512, false), script: answer(lab.Answers("@ 60 IN A 192.0.2.1"), lab.Extra(texts(4)...)), wants: []check{rcode(dns.RcodeSuccess), records(1), clear(flagTC), atMost(512), opt()}},
 			{name: "RFC 2181 9: no part of a set", sends: "no EDNS, for 60 addresses", script: answer(manyAddresses(60)), wants: []check{rcode(dns.RcodeSuccess), set(flagTC), records(0), atMost(512)}},
@@ -112,11 +117,26 @@ func messages() suite {
 			{name: "RFC 2782: SRV", sends: "SRV", query: typed(dns.TypeSRV), script: answer(lab.SRV(2)), wants: []check{rcode(dns.RcodeSuccess), records(2), holding("SRV 1 1 31000")}},
 			{name: "RFC 4035 3.1: DNSSEC records", sends: "DO, to an upstream that signs", query: edns(4096, true), script: answer(lab.Answers("@ 60 IN A 192.0.2.1", "@ 60 IN RRSIG A 13 2 60 20300101000000 20200101000000 12345 example.org. AAAA")), wants: []check{rcode(dns.RcodeSuccess), records(2), holding("RRSIG"), do()}},
 			{name: "RFC 5625 6.1: TTL untouched", sends: "a name with TTL 77", script: answer(lab.Answers("@ 77 IN A 192.0.2.1")), wants: []check{rcode(dns.RcodeSuccess), holding("77 IN A 192.0.2.1")}},
+			{name: "RFC 8020 2: below a name that does not exist", sends: "a name that does not exist, and then one below it that does, in spite of the RFC", script: onlyBelow, play: belowNothing, promise: "NXDOMAIN, and then the answer: what does not exist is the upstream's to say, each time"},
+			{name: "RFC 8767 4: stale answers", sends: "a name with TTL 60, and again when its upstream only fails", script: failsSecond(60), play: neverStale, promise: "the answer, and then SERVFAIL: nothing is kept that could be stale"},
 			{name: "RFC 9520: failures are not hidden", sends: "a name whose upstream refuses", script: answer(lab.Rcode(dns.RcodeRefused)), wants: []check{rcode(dns.RcodeRefused), sameQuestion()}},
 			{name: "RFC 9460: HTTPS and SVCB", sends: "HTTPS", query: typed(dns.TypeHTTPS), script: answer(lab.Answers(`@ 60 IN HTTPS 1 . alpn="h2"`)), wants: []check{rcode(dns.RcodeSuccess), records(1), holding(`alpn="h2"`)}},
 			{name: "RFC 8482 4.2: ANY", sends: "ANY with EDNS", query: all(typed(dns.TypeANY), edns(1232, false)), wants: []check{rcode(dns.RcodeSuccess), records(1), holding("HINFO \"RFC8482\" \"\""), opt(), notAsked()}},
 		},
 	}
+}
+
+// onlyBelow has what lies below the name of a case, under its own label, but not that name.
+func onlyBelow(q *lab.Query) []lab.Action {
+	if label, _, _ := strings.Cut(q.Msg.Question[0].Name, "."); about(q, label) {
+		return ordinary(q)
+	}
+	return []lab.Action{lab.Reply(lab.Rcode(dns.RcodeNameError))}
+}
+
+func belowNothing(s *stage) {
+	s.must(s.exchange("udp", s.pack(ask(s.name))), dns.RcodeNameError, 0)
+	s.must(s.exchange("udp", s.pack(ask(s.label+"."+s.name))), dns.RcodeSuccess, 1)
 }
 
 // manyAddresses is a large set.
@@ -135,7 +155,10 @@ func services() suite {
 	}
 	return suite{
 		title: "Names: special ones, and Consul's",
-		about: "RFC 6303, 6761, and the transparency that Consul's answers need.",
+		about: "RFC 6303, 6761, 8375, and what Consul's answers need.",
+		omitted: []omission{
+			{"RFC 8375: an empty `home.arpa`", "unlike the zones of RFC 6303 it is left to the recursors: at home they are the router that serves it, elsewhere they answer that there is no such name"},
+		},
 		cases: []testCase{
 			{name: "RFC 6761 6.3: localhost", sends: "`localhost` A", query: local("localhost.", dns.TypeA), wants: []check{rcode(dns.RcodeSuccess), holding("127.0.0.1"), notAsked()}},
 			{name: "RFC 6761 6.3: localhost AAAA", sends: "`a.localhost` AAAA", query: local("a.localhost.", dns.TypeAAAA), wants: []check{rcode(dns.RcodeSuccess), holding("::1"), notAsked()}},
@@ -144,18 +167,19 @@ func services() suite {
 			{name: "RFC 6303 4.1: private reverse", sends: "`9.2.0.10.in-addr.arpa` PTR", query: local("9.2.0.10.in-addr.arpa.", dns.TypePTR), wants: []check{rcode(dns.RcodeNameError), holding("SOA"), notAsked()}},
 			{name: "RFC 6303 4.2: loopback reverse", sends: "`1.0.0.127.in-addr.arpa` PTR", query: local("1.0.0.127.in-addr.arpa.", dns.TypePTR), wants: []check{rcode(dns.RcodeSuccess), holding("localhost."), notAsked()}},
 			{name: "RFC 6303 4.4: IPv6 unique local reverse", sends: "a PTR under `d.f.ip6.arpa`", query: local("1.0.0.0.d.f.ip6.arpa.", dns.TypePTR), wants: []check{rcode(dns.RcodeNameError), notAsked()}},
-			{name: "host name", sends: "`node-7` A", query: local("node-7.", dns.TypeA), wants: []check{rcode(dns.RcodeSuccess), holding("10.0.0.5"), notAsked()}},
-			{name: "host name AAAA", sends: "`node-7` AAAA", query: local("node-7.", dns.TypeAAAA), wants: []check{rcode(dns.RcodeSuccess), records(0), notAsked()}},
-			{name: "service: verbatim", under: "service.consul", sends: "a service's A with EDNS size 1000 and options", query: edns(1000, true, allOptions...), wants: []check{rcode(dns.RcodeSuccess), records(1), opt(), verbatim()}},
-			{name: "service: without EDNS", under: "service.consul", sends: "a service's AAAA without EDNS", query: typed(dns.TypeAAAA), wants: []check{rcode(dns.RcodeSuccess), records(0), noOPT(), verbatim()}},
-			{name: "service: lower-cased by Consul", under: "service.consul", sends: "a service in mixed case, which Consul lower-cases", query: func(m *dns.Msg) { m.Question[0].Name = "NaMeS-" + m.Question[0].Name[6:] }, script: answer(lab.Answers("@ 0 IN A 192.0.2.1"), lab.LowerCase()), wants: []check{rcode(dns.RcodeSuccess), records(1), sameQuestion()}},
-			{name: "service: SRV of 300 instances", under: "service.consul", sends: "SRV with EDNS size 1232", query: all(typed(dns.TypeSRV), edns(1232, false)), script: answer(lab.SRV(300)), wants: []check{rcode(dns.RcodeSuccess), set(flagTC), atMost(1232), holding("SRV"), opt()}},
-			{name: "service: SRV of 300 instances over TCP", under: "service.consul", sends: "the same over TCP", tcp: true, query: all(typed(dns.TypeSRV), edns(1232, false)), script: answer(lab.SRV(300)), wants: []check{rcode(dns.RcodeSuccess), records(300), clear(flagTC)}},
-			{name: "service: SRV that fits", under: "service.consul", sends: "SRV of 10 instances with EDNS size 1232", query: all(typed(dns.TypeSRV), edns(1232, false)), script: answer(lab.SRV(10)), wants: []check{rcode(dns.RcodeSuccess), records(10), clear(flagTC), atMost(1232)}},
-			{name: "service: DS", under: "service.consul", sends: "DS", query: all(typed(dns.TypeDS), edns(1232, true)), wants: []check{rcode(dns.RcodeSuccess), records(0), holding("SOA"), notAsked()}},
-			{name: "service: SERVFAIL", under: "service.consul", sends: "a service while Consul fails", script: answer(lab.Rcode(dns.RcodeServerFailure)), wants: []check{rcode(dns.RcodeServerFailure), sameQuestion()}},
-			{name: "service: Consul away", under: "service.consul", sends: "a service while nobody listens at `CONSUL_DNS`", flags: []string{"--consul-dns=127.0.0.1:1"}, query: edns(1232, false), wants: []check{rcode(dns.RcodeServerFailure), extended(22, 23), notAsked()}},
-			{name: "label boundary", under: "notconsul", sends: "`….notconsul`, which is not Consul's", flags: []string{"--consul-dns=127.0.0.1:1"}, wants: []check{rcode(dns.RcodeSuccess), records(1)}},
+			{name: "RFC 8375 4: home.arpa", sends: "`nas.home.arpa` A, of which the recursors have an address", query: local("nas.home.arpa.", dns.TypeA), wants: []check{rcode(dns.RcodeSuccess), holding("192.0.2.1")}},
+			{name: "host name", source: "dns.md, Routes; RFC 1034 section 4.3.2", sends: "`node-7` A", query: local("node-7.", dns.TypeA), wants: []check{rcode(dns.RcodeSuccess), holding("10.0.0.5"), notAsked()}},
+			{name: "host name AAAA", source: "dns.md, Routes; RFC 2308 section 2.2", sends: "`node-7` AAAA", query: local("node-7.", dns.TypeAAAA), wants: []check{rcode(dns.RcodeSuccess), records(0), notAsked()}},
+			{name: "service: verbatim", source: "RFC 5625 section 4", under: "service.consul", sends: "a service's A with EDNS size 1000 and options", query: edns(1000, true, allOptions...), wants: []check{rcode(dns.RcodeSuccess), records(1), opt(), verbatim()}},
+			{name: "service: without EDNS", source: "RFC 6891 section 7", under: "service.consul", sends: "a service's AAAA without EDNS", query: typed(dns.TypeAAAA), wants: []check{rcode(dns.RcodeSuccess), records(0), noOPT(), verbatim()}},
+			{name: "service: lower-cased by Consul", source: "RFC 1035 section 4.1.1; Consul since 1.19", under: "service.consul", sends: "a service in mixed case, which Consul lower-cases", query: func(m *dns.Msg) { m.Question[0].Name = "NaMeS-" + m.Question[0].Name[6:] }, script: answer(lab.Answers("@ 0 IN A 192.0.2.1"), lab.LowerCase()), wants: []check{rcode(dns.RcodeSuccess), records(1), sameQuestion()}},
+			{name: "service: SRV of 300 instances", source: "RFC 2181 section 9; hashicorp/consul #3850", under: "service.consul", sends: "SRV with EDNS size 1232", query: all(typed(dns.TypeSRV), edns(1232, false)), script: answer(lab.SRV(300)), wants: []check{rcode(dns.RcodeSuccess), set(flagTC), atMost(1232), holding("SRV"), opt()}},
+			{name: "service: SRV of 300 instances over TCP", source: "RFC 7766 section 5; hashicorp/consul #3850", under: "service.consul", sends: "the same over TCP", tcp: true, query: all(typed(dns.TypeSRV), edns(1232, false)), script: answer(lab.SRV(300)), wants: []check{rcode(dns.RcodeSuccess), records(300), clear(flagTC)}},
+			{name: "service: SRV that fits", source: "RFC 2782", under: "service.consul", sends: "SRV of 10 instances with EDNS size 1232", query: all(typed(dns.TypeSRV), edns(1232, false)), script: answer(lab.SRV(10)), wants: []check{rcode(dns.RcodeSuccess), records(10), clear(flagTC), atMost(1232)}},
+			{name: "service: DS", source: "RFC 4035 section 3.1.4.1", under: "service.consul", sends: "DS", query: all(typed(dns.TypeDS), edns(1232, true)), wants: []check{rcode(dns.RcodeSuccess), records(0), holding("SOA"), notAsked()}},
+			{name: "service: SERVFAIL", source: "RFC 5625 section 4", under: "service.consul", sends: "a service while Consul fails", script: answer(lab.Rcode(dns.RcodeServerFailure)), wants: []check{rcode(dns.RcodeServerFailure), sameQuestion()}},
+			{name: "service: Consul away", source: "RFC 8914 sections 4.23 and 4.24", under: "service.consul", sends: "a service while nobody listens at `CONSUL_DNS`", flags: []string{"--consul-dns=127.0.0.1:1"}, query: edns(1232, false), wants: []check{rcode(dns.RcodeServerFailure), extended(22, 23), notAsked()}},
+			{name: "label boundary", source: "hashicorp/consul #6741", under: "notconsul", sends: "`….notconsul`, which is not Consul's", flags: []string{"--consul-dns=127.0.0.1:1"}, wants: []check{rcode(dns.RcodeSuccess), records(1)}},
 		},
 	}
 }

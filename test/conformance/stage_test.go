@@ -2,9 +2,13 @@ package conformance
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -20,17 +24,22 @@ const patience = 20 * time.Second
 
 // rig is a running server with the upstream of all its routes.
 type rig struct {
-	addr netip.AddrPort
-	up   *lab.Upstream
+	addr    netip.AddrPort
+	metrics netip.AddrPort
+	up      *lab.Upstream
 
 	mu    sync.Mutex
 	asked map[string][]*lab.Query // by the first label
 }
 
+// everyAddress among the flags of a server makes it listen on all addresses of the host.
+const everyAddress = "--dns-port="
+
 // newRig starts a server whose upstream treats names as the scripts say.
 func newRig(t *testing.T, scripts map[string]func(*lab.Query) []lab.Action, flags ...string) *rig {
 	t.Helper()
-	r := &rig{addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), lab.Port(t)), asked: map[string][]*lab.Query{}}
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	r := &rig{addr: netip.AddrPortFrom(loopback, lab.Port(t)), metrics: netip.AddrPortFrom(loopback, lab.Port(t)), asked: map[string][]*lab.Query{}}
 	r.up = lab.NewUpstream(t, func(q *lab.Query) []lab.Action {
 		if q.Msg == nil {
 			return []lab.Action{lab.Reply(lab.Rcode(dns.RcodeFormatError))}
@@ -44,8 +53,12 @@ func newRig(t *testing.T, scripts map[string]func(*lab.Query) []lab.Action, flag
 		}
 		return ordinary(q)
 	})
-	args := []string{"dns", "--dns-listen=" + r.addr.String(), "--metrics-listen=" + netip.AddrPortFrom(r.addr.Addr(), lab.Port(t)).String(), "--consul-dns=" + r.up.Addr.String()}
-	args = append(args, flags...)
+	args := []string{"dns", "--metrics-listen=" + r.metrics.String(), "--consul-dns=" + r.up.Addr.String()}
+	if slices.Contains(flags, everyAddress) {
+		args = append(args, fmt.Sprintf("%s%d", everyAddress, r.addr.Port()))
+	} else {
+		args = append(append(args, "--dns-listen="+r.addr.String()), flags...)
+	}
 	if !strings.Contains(strings.Join(flags, " "), "--dns-upstreams=") {
 		args = append(args, "--dns-upstreams="+r.up.Addr.String())
 	}
@@ -53,6 +66,30 @@ func newRig(t *testing.T, scripts map[string]func(*lab.Query) []lab.Action, flag
 		Args: args, Env: []string{"IP=10.0.0.5", "HOSTNAME=node-7", "FQDN=node-7.example.net"}, Dir: t.TempDir(), ReadyDNS: r.addr,
 	})
 	return r
+}
+
+// metric is what the server counts under a name with its labels.
+func (s *stage) metric(name string) (value float64) {
+	s.Helper()
+	answer, err := http.Get("http://" + s.metrics.String() + "/metrics")
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if number, ok := strings.CutPrefix(line, name+" "); ok {
+			if value, err = strconv.ParseFloat(strings.TrimSpace(number), 64); err != nil {
+				s.Fatal(err)
+			}
+			return value
+		}
+	}
+	s.Fatalf("there is no metric %s", name)
+	return 0
 }
 
 // seen are the queries that the upstream got under a label.

@@ -1,6 +1,8 @@
 package conformance
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -16,7 +18,19 @@ func unbound() suite {
 	}
 	return suite{
 		title: "unbound: scenarios of unbound's fwd_ tests",
-		about: "The names are those in unbound's `testdata`; what is about its cache or its validation has no place here.",
+		about: "The names are those in unbound's `testdata`.",
+		source: func(name string) string {
+			test, _, _ := strings.Cut(name, " ")
+			return "testdata/" + test
+		},
+		omitted: []omission{
+			{"fwd_cached, fwd_lrudrop, fwd_ttlexpire", "nothing is cached"},
+			{"fwd_bogus, fwd_edns_bksec", "nothing is validated: whoever validates sends DO or CD, and they and the signatures go through"},
+			{"fwd_capsid_fallback, fwd_capsid_white", "names are asked in the case that the client used, so there is no case of ours to fall back from"},
+			{"fwd_droptoomany, fwd_jostle", "there the newest query is dropped while the waiting ones are young. Here it is always the oldest that gives way, as in fwd_jostle_out"},
+			{"fwd, fwd_tcp, fwd_udp", "a query and its answer, over TCP and over UDP, are what the other cases are made of"},
+			{"fwd_three_service", "unbound's program on Windows"},
+		},
 		cases: []testCase{
 			{name: "fwd_any", sends: "ANY over TCP", tcp: true, query: typed(dns.TypeANY), wants: []check{rcode(dns.RcodeSuccess), holding("RFC8482"), notAsked()}},
 			{name: "fwd_capsid", sends: "a name in mixed case", query: upper, wants: []check{rcode(dns.RcodeSuccess), records(1), sameQuestion(), verbatim()}},
@@ -27,7 +41,7 @@ func unbound() suite {
 			{name: "fwd_error_retries", sends: "a query whose upstream answers SERVFAIL each time", script: answer(lab.Rcode(dns.RcodeServerFailure)), wants: []check{rcode(dns.RcodeServerFailure), sameQuestion()}},
 			{name: "fwd_malformed", sends: "a query whose upstream's record has a label type that does not exist", script: bytesOf(func(b []byte) []byte { b[len(b)-16] = 0x80; return b }), wants: []check{rcode(dns.RcodeServerFailure), records(0), sameQuestion()}},
 			{name: "fwd_tcp_tc", sends: "a query over TCP whose upstream truncates over UDP", tcp: true, script: truncatesUDP, wants: []check{rcode(dns.RcodeSuccess), records(1), clear(flagTC), overTCP()}},
-			{name: "fwd_0ttlservfail", sends: "a name with TTL 0, and again when its upstream only fails", script: failsSecond(), play: neverStale, promise: "the answer, and then SERVFAIL: nothing is served stale"},
+			{name: "fwd_0ttlservfail", sends: "a name with TTL 0, and again when its upstream only fails", script: failsSecond(0), play: neverStale, promise: "the answer, and then SERVFAIL: nothing is served stale"},
 			{name: "fwd_notcached", sends: "a name with TTL 60, 5 times", play: neverCached, promise: "the upstream is asked 5 times"},
 			{name: "fwd_three", sends: "three names at once from one port", play: threeAtOnce, promise: "three answers, each for its query"},
 			{name: "fwd_udptmout", sends: "a query whose first datagram the upstream loses", script: losesFirst(), wants: []check{rcode(dns.RcodeSuccess), records(1)}},
@@ -35,6 +49,12 @@ func unbound() suite {
 			{name: "fwd_zero", sends: "a datagram without a byte", raw: func([]byte) []byte { return nil }, wants: []check{silence(), notAsked()}},
 			{name: "fwd_zero towards us", sends: "a query whose upstream first sends a datagram without a byte", alone: true, script: lab.Script(lab.Bytes(nil), lab.Reply(lab.Answers("@ 60 IN A 192.0.2.1"))), wants: []check{rcode(dns.RcodeSuccess), records(1)}},
 			{name: "fwd_oneport", sends: "a query whose upstream first answers under another id", alone: true, script: wrongIDOverUDP, wants: []check{rcode(dns.RcodeSuccess), holding("192.0.2.1"), secondOverTCP()}},
+			{name: "fwd_two", sends: "a query, and another one while the first waits for the upstream", script: secondFreesFirst(), play: twoAtOnce, promise: "both answers, the second one first"},
+			{name: "fwd_timeout", sends: "a query that its upstream never answers", alone: true, script: lab.Script(), play: timesOut, promise: "SERVFAIL within 5 s, which is how long clients wait"},
+			{name: "fwd_jostle_out", sends: "4,096 questions that the upstream never answers, and one more, from one port", alone: true, script: answersTheLast, play: jostledOut, promise: "the last one is answered; the oldest has been given up"},
+			{name: "fwd_cname_follow", sends: "a name whose upstream answers a chain of three aliases", script: answer(lab.Answers("@ 60 IN CNAME b4.ex2.com.", "b4.ex2.com. 60 IN CNAME b4.ex3.com.", "b4.ex3.com. 60 IN CNAME b4.ex4.com.", "b4.ex4.com. 60 IN A 192.0.2.44")), wants: []check{rcode(dns.RcodeSuccess), records(4), holding("b4.ex3.com. 60 IN CNAME b4.ex4.com. b4.ex4.com. 60 IN A 192.0.2.44"), askedOnce()}},
+			{name: "fwd_ancil", sends: "queries to several addresses of a server that listens on all, over UDP and TCP", flags: []string{everyAddress}, play: fromEveryAddress, promise: "each answer comes from the address that was asked"},
+			{name: "fwd_tcp_tc6", sends: "a query over TCP whose upstream, at an IPv6 address, truncates over UDP", play: overIPv6, promise: "the answer, TC=0; the upstream is asked over TCP"},
 			{name: "fwd_error", sends: "a query whose upstream answers NXDOMAIN", script: answer(lab.Rcode(dns.RcodeNameError), lab.Authority("example.org. 60 IN SOA ns.example.org. host.example.org. 1 3600 600 86400 60")), wants: []check{rcode(dns.RcodeNameError), holding("SOA"), sameQuestion()}},
 		},
 	}
@@ -82,13 +102,13 @@ func secondOverTCP() check {
 func losesFirst() func(*lab.Query) []lab.Action { return onceThen(lab.Delay(0)) }
 
 // failsSecond answers once and fails from then on.
-func failsSecond() func(*lab.Query) []lab.Action {
+func failsSecond(ttl int) func(*lab.Query) []lab.Action {
 	first := make(chan struct{}, 1)
 	first <- struct{}{}
 	return func(*lab.Query) []lab.Action {
 		select {
 		case <-first:
-			return []lab.Action{lab.Reply(lab.Answers("@ 0 IN A 192.0.2.1"))}
+			return []lab.Action{lab.Reply(lab.Answers(fmt.Sprintf("@ %d IN A 192.0.2.1", ttl)))}
 		default:
 			return []lab.Action{lab.Reply(lab.Rcode(dns.RcodeServerFailure))}
 		}

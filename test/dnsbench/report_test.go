@@ -152,7 +152,9 @@ func (r *report) goals() (all []goal) {
 	add("one hot name, queries/s over unbound", r.ratios("nsd, UDP, one hot name", "unbound", qps), true, 1)
 	add("Consul, one hot name, queries/s over asking it directly", r.ratios(real+"one hot name", direct, qps), true, 7)
 	add("Consul, distinct names, queries/s over asking it directly", r.ratios(real+"distinct names", direct, qps), true, 0.95)
-	add("peak memory at 50,000 queries/s, MB", r.pick("nsd, UDP, 50,000 queries/s", ours, memory), false, 25)
+	if peaks := r.pick("nsd, UDP, 50,000 queries/s", ours, memory); len(peaks) > 0 { // a peak is the worst of all rounds
+		add("peak memory at 50,000 queries/s, MB", []float64{slices.Max(peaks)}, false, 25)
+	}
 	var added []float64
 	mine, theirs := r.pick(real+"5,000 queries/s", ours, p99), r.pick(real+"5,000 queries/s", direct, p99)
 	for i, f := range r.runs[real+"5,000 queries/s"][direct] {

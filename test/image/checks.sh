@@ -1,11 +1,24 @@
 # What check.sh checks. Each function ends the script if something is not as it should
-# be. The container of compose.yaml is called host.
+# be. Containers are called panteras, as compose.yaml says.
 # shellcheck shell=bash disable=SC2154 # what check.sh has set
 
 # config FORMAT prints something of the image's configuration.
 config() { docker image inspect --format "{{json .Config.$1}}" panteras:latest; }
 
+# check_network comes before anything else: a container that has the host's network has not
+# this machine's.
+check_network() {
+	local theirs
+	theirs=$(docker run --rm --network host debian:bookworm-slim readlink /proc/self/ns/net)
+	[[ $theirs == "$(in_network readlink /proc/self/ns/net)" && $theirs != "$(readlink /proc/self/ns/net)" ]] ||
+		die "a container with the host's network is in $theirs, want $(in_network readlink /proc/self/ns/net); this machine's is $(readlink /proc/self/ns/net)"
+	: >"$work/apart"
+}
+
 check_image() {
+	# All of it is there already: nothing has to be fetched.
+	at=(in_network)
+	type_block docs/image.md 1 "$work/module"
 	[[ $(config Entrypoint)$(config Cmd) == '["panteras"]["up"]' ]] || die "the image starts $(config Entrypoint) $(config Cmd)"
 	[[ $(config Healthcheck.Test) == '["CMD","panteras","status","--check"]' ]] || die "the health check is $(config Healthcheck)"
 	[[ $(config StopSignal) == '"SIGTERM"' ]] || die "the signal to stop is $(config StopSignal)"
@@ -33,25 +46,18 @@ check_plan() {
 }
 
 check_up() {
-	local settings=$work/host/srv/panteras/restricted arguments
-	go run ./test/image/runargs -root "$work/host" compose.yaml >"$work/arguments"
-	sed -i '/^--restart=/d' "$work/arguments" # nothing comes back after the test
-	if ! ((0x$(awk '$1 == "CapBnd:" { print $2 }' /proc/self/status) >> 24 & 1)); then
-		say "nobody may raise limits on this machine (CAP_SYS_RESOURCE), so the container goes without"
-		sed -i '/^--cap-add=SYS_RESOURCE$/d; /^--ulimit=/d' "$work/arguments"
-	fi
-	mapfile -t arguments <"$work/arguments"
-	cat >"$settings/host" <<-'END'
-		HOSTNAME=node-1
-		CONSUL_PARAMS="-hcl='performance{raft_multiplier=1}'"
-		ZOOKEEPER_JAVA_OPTS="-Xmx64m -XX:TieredStopAtLevel=1"
-	END
-	docker run --detach --name host --health-interval 1s --env "IP=$ip" "${arguments[@]}" >/dev/null
-	eventually 240 "the container is healthy" health_is host healthy
-	docker exec host panteras status --check || die "healthy, and the check fails"
+	type_block docs/image.md 3 "$work/module"
+	type_block docs/image.md 4 "$work/module"
+	eventually 240 "the container is healthy" health_is panteras healthy
+	docker exec panteras panteras status --check || die "healthy, and the check fails"
+	are_ready consul zookeeper consul-template haproxy dns
+}
+
+# are_ready fails unless daemons are.
+are_ready() {
 	local daemon state
-	for daemon in consul zookeeper consul-template haproxy dns; do
-		state=$(docker exec host panteras status | awk -v name="$daemon" '$1 == name { print $2 }')
+	for daemon in "$@"; do
+		state=$(docker exec panteras panteras status | awk -v name="$daemon" '$1 == name { print $2 }')
 		[[ $state == ready ]] || die "$daemon is $state"
 	done
 }
@@ -79,14 +85,14 @@ check_names() {
 # processes prints one line for each process in the container: uid, parent, state, command.
 processes() {
 	# shellcheck disable=SC2016
-	docker exec host sh -c 'for p in /proc/[0-9]*; do
+	docker exec panteras sh -c 'for p in /proc/[0-9]*; do
 		[ "$p" = "/proc/$$" ] || printf "%s %s\n" "$(awk "/^State:/ { s = \$2 } /^PPid:/ { p = \$2 } /^Uid:/ { u = \$3 } END { print u, p, s }" "$p/status")" "$(tr "\0" " " <"$p/cmdline")"
 	done 2>/dev/null'
 }
 
 check_users() {
 	local all name uid
-	[[ $(docker exec host cat /proc/1/comm) == panteras ]] || die "process 1 is $(docker exec host cat /proc/1/comm)"
+	[[ $(docker exec panteras cat /proc/1/comm) == panteras ]] || die "process 1 is $(docker exec panteras cat /proc/1/comm)"
 	all=$(processes)
 	while read -r uid name; do
 		awk -v uid="$uid" -v name="$name" '$1 == uid && index($0, name) { found = 1 } END { exit !found }' <<<"$all" || die "no process of user $uid is $name: $all"
@@ -101,8 +107,8 @@ check_users() {
 	name=$(awk '$1 == 0 && $3 != "Z" { name = $4; sub(/.*\//, "", name); print name, $5 }' <<<"$all" |
 		grep -vE '^(panteras up|panteras haproxy|haproxy -(W|sf|c)|consul-template |awk |tr |sh )' || true)
 	[[ -z $name ]] || die "as root there runs more than need be: $name"
-	[[ $(docker exec host sh -c 'grep -h CapEff $(grep -lx "Uid:.803.803.803.803" /proc/[0-9]*/status 2>/dev/null)' | sort -u) == *0000000000000400 ]] ||
-		die "the DNS server may do more than bind a port: $(docker exec host sh -c 'grep -h Cap /proc/[0-9]*/status' | sort -u)"
+	[[ $(docker exec panteras sh -c 'grep -h CapEff $(grep -lx "Uid:.803.803.803.803" /proc/[0-9]*/status 2>/dev/null)' | sort -u) == *0000000000000400 ]] ||
+		die "the DNS server may do more than bind a port: $(docker exec panteras sh -c 'grep -h Cap /proc/[0-9]*/status' | sort -u)"
 	[[ $(stat -c %u "$work/host/var/lib/panteras/consul") == 801 ]] || die "Consul's data belong to $(stat -c %U "$work/host/var/lib/panteras/consul")"
 }
 
@@ -110,7 +116,7 @@ none_left() { ! processes | grep -E '^[0-9]+ [0-9]+ Z|sleep 3' >/dev/null; }
 
 # What loses its parent in the container is process 1's to reap.
 check_orphans() {
-	docker exec host sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 3 & done'
+	docker exec panteras sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do sleep 3 & done'
 	[[ $(processes | awk '$2 == 1 && index($0, "sleep 3")' | wc -l) == 10 ]] || die "orphans are not process 1's: $(processes)"
 	eventually 30 "no zombie is left" none_left
 }
@@ -125,52 +131,105 @@ check_health() {
 		--env "IP=$ip" --env 'CONSUL_APP_PARAMS=agent -no-such-option' panteras >/dev/null
 	eventually 60 "a container whose Consul cannot start is unhealthy and says why" told_ill
 	docker rm --force ill >/dev/null
-	health_is host healthy || die "the other one is not healthy any more"
+	health_is panteras healthy || die "the other one is not healthy any more"
 }
 
 check_stop() {
 	local began=$SECONDS took
-	docker stop host >/dev/null
+	docker stop panteras >/dev/null
 	took=$((SECONDS - began))
-	[[ $(docker inspect --format '{{.State.ExitCode}} {{.State.OOMKilled}}' host) == "0 false" ]] ||
-		{ docker logs --tail 30 host >&2 && die "stopped with exit code $(docker inspect --format '{{.State.ExitCode}}' host) after $took s"; }
+	[[ $(docker inspect --format '{{.State.ExitCode}} {{.State.OOMKilled}}' panteras) == "0 false" ]] ||
+		{ docker logs --tail 30 panteras >&2 && die "stopped with exit code $(docker inspect --format '{{.State.ExitCode}}' panteras) after $took s"; }
 	say "stopped within $took s"
 }
 
 # What the container keeps is on the host.
 check_again() {
-	docker start host >/dev/null
-	eventually 240 "the container is healthy again" health_is host healthy
+	docker start panteras >/dev/null
+	eventually 240 "the container is healthy again" health_is panteras healthy
 	[[ $(in_network curl --silent "http://$ip:8500/v1/kv/image?raw") == kept ]] || die "Consul has lost its data"
-	docker stop host >/dev/null
-	docker rm host >/dev/null
+	docker stop panteras >/dev/null
+	docker rm panteras >/dev/null
 }
 
-# check_packages builds the image with programs of the operator's own: one in a Debian
-# package, one in an archive. They are stand-ins, because nobody offers the real ones.
+# check_packages builds the image with programs of the operator's own: in a Debian package,
+# and in an archive. They are stand-ins, because nobody offers the real ones.
 check_packages() {
-	local context=$work/context
-	mkdir -p "$context/packages" "$work/deb/DEBIAN" "$work/deb/usr/bin" "$work/archive/usr/local/bin"
-	cp -a Dockerfile .dockerignore go.mod go.sum cmd configs dnsserver internal launcher tunnel tools "$context"
-	CGO_ENABLED=0 go build -trimpath -o "$work/deb/usr/bin/mesos-master" ./test/standin
-	cp launcher/testdata/flags/mesos-master.txt "$work/deb/usr/bin/mesos-master.flags"
-	printf '%s\n' 'Package: mesos' 'Version: 1' 'Architecture: all' 'Maintainer: nobody <nobody@example.com>' 'Depends: libc6' 'Description: a stand-in' >"$work/deb/DEBIAN/control"
+	local module=$work/added name
+	cp -a "$work/module" "$module"
+	mkdir -p "$work/deb/DEBIAN" "$work/deb/usr/bin" "$work/archive/usr/local/bin"
+	CGO_ENABLED=0 go build -trimpath -o "$work/standin" ./test/standin
+	for name in deb/usr/bin/mesos-master deb/usr/bin/mesos-agent archive/usr/local/bin/marathon; do
+		cp "$work/standin" "$work/$name"
+		cp "launcher/testdata/flags/$(basename "$name").txt" "$work/$name.flags"
+	done
+	printf '%s\n' 'Package: mesos' 'Version: 1.11.0' 'Architecture: amd64' 'Maintainer: nobody <nobody@example.com>' 'Depends: libc6' 'Description: a stand-in' >"$work/deb/DEBIAN/control"
 	# The same bytes each time, so that layers of last time fit.
-	SOURCE_DATE_EPOCH=0 dpkg-deb --build "$work/deb" "$context/packages/mesos.deb" >/dev/null
-	cp "$work/deb/usr/bin/mesos-master" "$work/archive/usr/local/bin/registrator"
-	tar --create --sort=name --mtime=@0 --directory "$work/archive" --file "$context/packages/registrator.tar" usr
-	build panteras:added "$context" --build-arg VERSION=v9.9.9 --build-arg PROGRAMS="mesos-master registrator"
-	if (build panteras:none "$context" --build-arg VERSION=v9.9.9 --build-arg PROGRAMS=marathon) >"$work/output" 2>&1; then
+	SOURCE_DATE_EPOCH=0 dpkg-deb --build "$work/deb" "$module/mesos_1.11.0_amd64.deb" >/dev/null
+	tar --create --gzip --sort=name --mtime=@0 --directory "$work/archive" --file "$module/marathon.tar.gz" usr
+	docker tag panteras panteras:plain
+	type_block docs/image.md 2 "$module"
+	docker tag panteras panteras:added
+	if (build panteras:none "$module" --build-arg PROGRAMS=chronos) >"$work/output" 2>&1; then
 		die "the image is built although it lacks what PROGRAMS names"
 	fi
-	grep -q 'PROGRAMS asks for marathon' "$work/output" || die "the build fails without saying why: $(<"$work/output")"
+	grep -q 'PROGRAMS asks for chronos' "$work/output" || die "the build fails without saying why: $(<"$work/output")"
+	docker tag panteras:plain panteras
 }
 
 mesos_ready() { docker exec added panteras status 2>/dev/null | awk '$1 == "mesos-master" && $2 == "ready" { found = 1 } END { exit !found }'; }
 
 check_added() {
-	docker run --detach --name added --network host --env "IP=$ip" --env START_MARATHON=false --env START_CHRONOS=false --env SLAVE=false \
+	docker run --detach --name added --network host --env "IP=$ip" --env START_CHRONOS=false --env SLAVE=false \
 		--env 'ZOOKEEPER_JAVA_OPTS=-Xmx64m -XX:TieredStopAtLevel=1' panteras:added >/dev/null
 	eventually 120 "the Mesos master that was added is ready" mesos_ready
 	docker rm --force added >/dev/null
 }
+
+# check_containers asks from other containers, as pages say.
+check_containers() {
+	[[ -z $(in_network curl --silent --request PUT --data '{"Name": "python", "Address": "10.7.0.2", "Port": 80}' "http://$ip:8500/v1/agent/service/register") ]] ||
+		die "Consul does not take a service"
+	docker tag simple-webapp registry.example.com/my_service
+	type_block docs/with-docker.md 1 "$work/module"
+	type_block docs/with-docker.md 2 "$work/module"
+	docker ps --quiet --filter ancestor=registry.example.com/my_service | xargs docker rm --force >/dev/null
+}
+
+# check_gateway runs what `panteras export compose` writes for a gateway that holds a
+# floating address, and comes in through the tunnel.
+check_gateway() {
+	local folder=$work/gateway client file=laptop.conf
+	mkdir -p "$folder/restricted"
+	printf '%s\n' CONSUL_DC=west DNS_MODE=lb KEEPALIVED_VIP=10.7.0.100 TUNNEL_ENDPOINT=10.7.0.100 START_{MESOS_MASTER,MARATHON,CHRONOS,MESOS_SLAVE,REGISTRATOR,ZOOKEEPER}=false >"$folder/restricted/host"
+	type_block docs/export.md 1 "$folder"
+	eventually 240 "the gateway is healthy" health_is panteras healthy
+	are_ready consul haproxy keepalived dns tunnel
+	# shellcheck disable=SC2016
+	[[ $(docker exec panteras sh -c 'for p in /proc/[0-9]*; do tr "\0" " " <"$p/cmdline" | grep -q "^[^ ]*panteras gateway" && grep CapEff "$p/status"; done' 2>/dev/null) == *0000000000001400 ]] ||
+		die "the gateway may do more than change the network and bind a port: $(processes)"
+	eventually 60 "the host has the floating address" has_vip
+	# A laptop at the other end of the wire, with an /etc and a /run of its own.
+	# shellcheck disable=SC2016
+	unshare --net --mount -- sh -c 'mount -t tmpfs tmpfs /run && exec sleep 600' &
+	client=$!
+	eventually 10 "the laptop has a network" is_apart "$client"
+	in_network ip link set net1 netns "$client"
+	docker exec panteras panteras peer add laptop --os mobile --output "/run/panteras/$file" >/dev/null 2>&1
+	(umask 077 && docker exec panteras cat "/run/panteras/$file" >"$work/$file")
+	on_laptop ip link set lo up
+	on_laptop ip address add 10.7.0.2/24 dev net1
+	on_laptop ip link set net1 up
+	on_laptop "$PWD/bin/wireguard-go" laptop
+	on_laptop bash -c "wg setconf laptop <(wg-quick strip '$work/$file')"
+	on_laptop ip address add "$(sed -n 's/^Address *= *\([0-9.]*\).*/\1/p' "$work/$file")/16" dev laptop
+	on_laptop ip link set laptop up
+	eventually 60 "names through the tunnel" through_tunnel
+	kill "$client"
+	docker stop panteras >/dev/null
+	docker rm panteras >/dev/null
+}
+
+has_vip() { [[ $(in_network ip -o address show dev net0) == *" 10.7.0.100/"* ]]; }
+on_laptop() { nsenter --net="/proc/$client/ns/net" --mount="/proc/$client/ns/mnt" -- "$@"; }
+through_tunnel() { [[ $(on_laptop dig +short +time=2 +tries=1 @10.99.0.1 consul.service.consul) == "$ip" ]]; }

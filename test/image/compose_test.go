@@ -99,7 +99,7 @@ func TestComposeIsAsExported(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := read(t, content)["panteras"]
-	if got.Build == nil || got.Image != "panteras:latest" {
+	if got.Build == nil || got.Image != "panteras:latest" || got.Build.Args["VERSION"] == nil || *got.Build.Args["VERSION"] != "unknown" {
 		t.Errorf("it builds %v as %q", got.Build, got.Image)
 	}
 	environ := []string{
