@@ -306,7 +306,9 @@ func TestBalancerText(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	for state, r := range map[string]*haproxy.Report{
-		"was refused, and is tried again: full\n":                     {Refused: "full", Pending: true},
+		"was refused, and is tried again: full\n":                                           {Refused: "full", Pending: true},
+		"was refused: cut; the one before it is not in effect": {Refused: "cut", Broken: true, Pending: true},
+		"was refused: short\n": {Refused: "short", Broken: true},
 		"HAProxy did not run or not answer when it was to be told of": {Pending: true},
 	} {
 		if got := balancerText(r, now, 100); !strings.Contains(got, state) {

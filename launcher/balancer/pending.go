@@ -69,6 +69,17 @@ func (b *Balancer) pending() (*pending, error) {
 // Pending tells whether a snapshot in a RunDir is not in effect and to be tried again.
 func Pending(runDir string) bool { return !PendingSince(runDir).IsZero() }
 
+// Applying tells whether a snapshot is being applied by a process that uses a StateDir.
+func Applying(stateDir string) bool {
+	f, err := os.OpenFile(filepath.Join(stateDir, lockFile), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	return errors.Is(err, unix.EWOULDBLOCK)
+}
+
 // PendingSince is when the snapshot was tried last that is pending; zero if none is.
 func PendingSince(runDir string) time.Time {
 	info, err := os.Lstat(filepath.Join(runDir, pendingFile))
