@@ -68,3 +68,16 @@ func fill(t *testing.T, dir string) {
 		t.Fatalf("the disk is not full: %v", err)
 	}
 }
+
+// TestPendingForGood: a snapshot in effect is, whatever keeps it from being forgotten.
+func TestPendingForGood(t *testing.T) {
+	t.Parallel()
+	a := web(t, "web", "a", "haproxy")
+	r := startedRig(t, a)
+	r.retry()
+	if err := os.MkdirAll(filepath.Join(r.RunDir, pendingFile, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r.apply(a, web(t, "other", "b", "haproxy"))
+	r.serves("with a folder in the way", "other", 200)
+}
