@@ -49,9 +49,20 @@ func TestConsulIsAskedAsOthersAskIt(t *testing.T) {
 		{[]string{"CONSUL_PARAMS=-http-port=9500"}, "http://127.0.0.1:9500/v1/status/leader", "http://127.0.0.1:9500/v1/status/leader", nil},
 		{[]string{"CONSUL_HTTP_ADDR=10.0.0.5:8501", "CONSUL_HTTP_SSL=true"}, "https://10.0.0.5:8501/v1/status/leader", plain, tls},
 		{[]string{"CONSUL_HTTP_ADDR=https://127.0.0.1:8501"}, "https://127.0.0.1:8501/v1/status/leader", plain, tls},
-		{[]string{"CONSUL_HTTP_ADDR=https://node1.example:8501/"}, "https://node1.example:8501/v1/status/leader", plain, tls},
-		{[]string{"CONSUL_HTTP_ADDR=https://node1.example"}, "https://node1.example/v1/status/leader", plain, tls},
-		{[]string{"CONSUL_HTTP_ADDR=https://10.0.0.6:8501"}, plain, plain, nil}, // not this host's
+		{[]string{"CONSUL_HTTP_ADDR=https://node1.example:8501/", "FQDN=node1.example"}, "https://node1.example:8501/v1/status/leader", plain, tls},
+		{[]string{"CONSUL_HTTP_ADDR=https://Node1.Example.", "FQDN=node1.example"}, "https://Node1.Example./v1/status/leader", plain, tls},
+		{[]string{"CONSUL_HTTP_ADDR=https://localhost:8501"}, "https://localhost:8501/v1/status/leader", plain, tls},
+		{[]string{"CONSUL_HTTP_ADDR=https://node1:8501"}, "https://node1:8501/v1/status/leader", plain, tls},
+		{[]string{"CONSUL_HTTP_ADDR=https://node1.node.corp.example:8501", "CONSUL_DOMAIN=corp.example"}, "https://node1.node.corp.example:8501/v1/status/leader", plain, tls},
+		{[]string{"CONSUL_HTTP_ADDR=https://node1.node.dc7.consul:8501", "CONSUL_DC=dc7"}, "https://node1.node.dc7.consul:8501/v1/status/leader", plain, tls},
+		// Not this host's, or not for sure:
+		{[]string{"CONSUL_HTTP_ADDR=https://10.0.0.6:8501"}, plain, plain, nil},
+		{[]string{"CONSUL_HTTP_ADDR=https://consul.example:8501"}, plain, plain, nil},
+		{[]string{"CONSUL_HTTP_ADDR=https://node2.node.consul:8501"}, plain, plain, nil},
+		{
+			[]string{"CONSUL_HTTP_ADDR=https://consul.example:8501", "CONSUL_PARAMS=-http-port=-1"},
+			"https://consul.example:8501/v1/status/leader", "https://consul.example:8501/v1/status/leader", tls,
+		},
 		{
 			[]string{"CONSUL_HTTP_ADDR=https://10.0.0.5:8501", "CONSUL_PARAMS=-http-port=-1 -https-port=8501"},
 			"https://10.0.0.5:8501/v1/status/leader", "https://10.0.0.5:8501/v1/status/leader", tls,
