@@ -79,3 +79,29 @@ func TestConsulIsAskedAsOthersAskIt(t *testing.T) {
 		}
 	}
 }
+
+// HAProxy's page of the host links to user interfaces where the arguments of daemons put
+// them.
+func TestLinksOfHAProxysPage(t *testing.T) {
+	for _, test := range []struct{ environ, want []string }{
+		{nil, []string{`http://%[var(txn.host)]:8500/">Consul`, `http://%[var(txn.host)]:8080/">Marathon`}},
+		{
+			[]string{"CONSUL_PARAMS=-http-port=9500", "MARATHON_PARAMS=--http_port 8081", "MESOS_MASTER_PARAMS=--port=5055", "CHRONOS_PARAMS=--http_port 4401"},
+			[]string{`http://%[var(txn.host)]:9500/">Consul`, `http://%[var(txn.host)]:8081/">Marathon`, `http://%[var(txn.host)]:5055/">Mesos`, `http://%[var(txn.host)]:4401/">Chronos`},
+		},
+		{[]string{"CONSUL_HTTP_ADDR=https://10.0.0.5:8501", "CONSUL_PARAMS=-http-port=-1"}, []string{`https://%[var(txn.host)]:8501/">Consul`}},
+	} {
+		d := daemonOf(t, goodPlan(t, test.environ...), "haproxy")
+		var page string
+		for _, f := range d.Files {
+			if strings.Contains(f.Content, ">HAProxy</a>") {
+				page += f.Content
+			}
+		}
+		for _, want := range test.want {
+			if !strings.Contains(page, want) {
+				t.Errorf("%q: no %s in %s", test.environ, want, page)
+			}
+		}
+	}
+}
