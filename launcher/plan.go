@@ -86,6 +86,9 @@ type Daemon struct {
 	Sockets []Socket
 	// Watch is another daemon of the plan, one of After, that this one has an eye on.
 	Watch Watch
+	// Floating is an address that it may give this host, and does not take back when it is
+	// killed.
+	Floating Floating
 	// TasksOutlive tells that processes which it leaves behind are tasks that its
 	// successor finds again.
 	TasksOutlive bool
@@ -114,6 +117,13 @@ func (d *Daemon) WebUI() (scheme string, port uint16) {
 	}
 	n, _ := strconv.ParseUint(text, 10, 16)
 	return u.Scheme, uint16(n)
+}
+
+// Floating is an address that one of several hosts has, on one of its devices. The zero
+// value is none.
+type Floating struct {
+	Device string
+	Addr   netip.Addr
 }
 
 // Watch is a file that tells whether a daemon does its work. It holds "0" while it does,

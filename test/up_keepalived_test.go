@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -181,6 +182,40 @@ func TestUpSharesTheFloatingAddress(t *testing.T) {
 	holder, other = other, holder
 	holder.do(t, func() { holder.must(t, "stop", "keepalived") })
 	moves("when keepalived is stopped")
+	holder.do(t, func() { holder.must(t, "start", "keepalived") })
+	// What is killed takes nothing back itself, and what is stopped answers nobody.
+	for _, what := range []string{"keepalived", "launcher", "guard", "haproxy"} {
+		holder, other = other, holder
+		other.ready(t, "haproxy", "keepalived")
+		holder.ready(t, "haproxy", "keepalived")
+		holder.do(t, func() {
+			pid, sig, most := holder.status()[what].Pid, syscall.SIGKILL, aSecond
+			guard, launcher := holder.guardAndLauncher(t, networkOf(t))
+			switch what {
+			case "launcher":
+				pid = launcher
+			case "guard":
+				pid = guard
+			case "haproxy":
+				sig, most = syscall.SIGSTOP, readyTime
+			}
+			if pid <= 0 { // which would be this test and all that is with it
+				t.Fatalf("%s does not run: %+v", what, holder.status())
+			}
+			if err := syscall.Kill(pid, sig); err != nil {
+				t.Fatal(err)
+			}
+			lab.Eventually(t, most, "the floating address to be gone where "+what+" got signal "+sig.String(), func() bool { return !holdsVIP(t, "eth0") })
+			if what == "haproxy" {
+				_ = syscall.Kill(pid, syscall.SIGCONT)
+			}
+		})
+		moves("when " + what + " got a signal")
+		if what == "launcher" || what == "guard" {
+			holder.Wait(t, patience)
+			holder.start(t)
+		}
+	}
 }
 
 // TestUpKeepsTheFloatingAddress is a host that holds the address while the only other one
