@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -202,11 +203,24 @@ func TestUpSharesTheFloatingAddress(t *testing.T) {
 			if pid <= 0 { // which would be this test and all that is with it
 				t.Fatalf("%s does not run: %+v", what, holder.status())
 			}
+			if what == "keepalived" { // whose child would take the address back
+				text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+				child, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+				if child == 0 || syscall.Kill(child, syscall.SIGSTOP) != nil {
+					t.Fatalf("keepalived has the child %q (%v)", text, err)
+				}
+			}
 			if err := syscall.Kill(pid, sig); err != nil {
 				t.Fatal(err)
 			}
+			if what == "keepalived" { // and the next start of it
+				holder.must(t, "stop", "keepalived")
+			}
 			lab.Eventually(t, most, "the floating address to be gone where "+what+" got signal "+sig.String(), func() bool { return !holdsVIP(t, "eth0") })
-			if what == "haproxy" {
+			switch what {
+			case "keepalived":
+				holder.must(t, "start", "keepalived")
+			case "haproxy":
 				_ = syscall.Kill(pid, syscall.SIGCONT)
 			}
 		})
