@@ -91,7 +91,7 @@ bench-dns: go build bin/consul bin/coredns bin/dnsdist-1.9 ## measure the DNS se
 	go test -run '^$$' -bench DNS -benchtime 1x -timeout 2h ./test/dnsbench $(BENCHFLAGS)
 
 .PHONY: bench-tunnel
-bench-tunnel: go tools build ## measure the tunnel beside others and with 10,000 peers, some 12 minutes (BENCHFLAGS='-tunnel-rounds 3' for less)
+bench-tunnel: go tools build ## measure the tunnel beside others and with 10,000 peers, 9 to 12 minutes (BENCHFLAGS='-tunnel-rounds 3' for less)
 	@tools/deps.sh test bench
 	go test -run '^$$' -bench '^BenchmarkTunnel' -benchtime 1x -timeout 40m ./test $(BENCHFLAGS)
 

@@ -3,6 +3,7 @@ package test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"panteras/internal/lab"
@@ -19,6 +20,7 @@ func TestTunnelBackupBringsEverybodyBack(t *testing.T) {
 	other.route(t, "10.200.0.0/24", "10.201.0.1")
 	l.service.echo(t, serviceAddr+":80")
 	l.start()
+	lab.Eventually(t, patience, "the gateway to be published", func() bool { return strings.Contains(l.process.Stderr(), "published in the store") })
 	dir := t.TempDir()
 	panteras := filepath.Join(lab.Root(t), "bin", "panteras")
 	peer := func(args ...string) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +26,14 @@ func TestTunnelRemovesInMidTransfer(t *testing.T) {
 	l.service.source(t, serviceAddr+":80")
 	l.service.echo(t, serviceAddr+":81")
 	l.add("alice", func(p *tunnel.Peer) { p.Allow = rules(t, "10.210.0.0/24", "10.99.0.0/16", "fd99::/64") }).connect(l.client)
+	second, err := tunnel.NewPrivateKey() // alice's, when the first is of no use any more
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyFile := filepath.Join(t.TempDir(), "alice.key")
+	if err := os.WriteFile(keyFile, []byte(second.Reveal()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	b := l.add("bob", nil)
 	b.connect(other)
 	bob := other.download(t, serviceAddr+":80")
@@ -52,6 +61,10 @@ func TestTunnelRemovesInMidTransfer(t *testing.T) {
 		{"narrowed", func() error {
 			return update(func(p *tunnel.Peer) { p.Allow = rules(t, serviceAddr+"/32:tcp/81") })
 		}},
+		{"rotated", func() error {
+			_, err := l.store.Rotate(context.Background(), "alice", second.Public(), nil)
+			return err
+		}},
 		{"disabled", func() error { return update(func(p *tunnel.Peer) { p.Disabled = true }) }},
 		{"removed", func() error { _, err := l.store.Remove(context.Background(), "alice"); return err }},
 	} {
@@ -72,7 +85,13 @@ func TestTunnelRemovesInMidTransfer(t *testing.T) {
 				t.Error("what is still allowed is not reached")
 			}
 			fallthrough
-		case "disabled":
+		case "rotated", "disabled":
+			if end.what == "rotated" {
+				if l.client.reaches(t, serviceAddr+":81") {
+					t.Error("the old key still opens the tunnel")
+				}
+				l.client.run(t, "wg", "set", "alice", "private-key", keyFile)
+			}
 			if err := update(func(p *tunnel.Peer) { p.Disabled, p.Allow = false, nil }); err != nil {
 				t.Fatal(err)
 			}

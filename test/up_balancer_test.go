@@ -164,8 +164,15 @@ func TestUpBalances(t *testing.T) {
 	reloaded("after instances that came and went", 1)
 
 	// An instance that fails leaves while another service changes all the time; so does
-	// the last one.
+	// the last one. A request and a WebSocket live on while the launcher reloads.
+	ends = longRequests(t, 1)
+	say := webSocket(t)
+	say("before")
 	register("third", 31004)
+	serves("another service", "third.service.consul", "/", "third")
+	reloaded("after another service", 2)
+	say("after")
+	ends("one")
 	for _, port := range []int{31001, 31002} {
 		body := jsonOf(t, map[string]any{
 			"ID": fmt.Sprint("web-", port), "Name": "web", "Address": "10.7.0.1", "Port": port, "Tags": []string{"haproxy"},
@@ -318,6 +325,9 @@ func TestUpBalances(t *testing.T) {
 	if text := h.must(t, "logs", "-n", "10000", "consul-template"); strings.Contains(text, "the launcher does not reload HAProxy") || !strings.Contains(text, "HAProxy was reloaded") {
 		t.Errorf("the log of what was applied: %s", text)
 	}
+
+	// What changes while HAProxy is stopped is served when it runs, and not pending then.
+	stoppedHAProxy(t, h, func() { register("late", 31003) }, func() { serves("after a stop", "late.service.consul", "/", "other") })
 
 	// The whole host starts anew, without Consul: what was served last is.
 	if code := h.Stop(t); code != 0 {

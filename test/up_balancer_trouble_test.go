@@ -56,6 +56,62 @@ func longRequests(t *testing.T, n int) (ends func(want ...string)) {
 	}
 }
 
+// echo switches protocols as for a WebSocket, and says what it hears.
+func echo(w http.ResponseWriter) {
+	conn, buffer, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+	_, _ = io.Copy(conn, buffer)
+}
+
+// webSocket opens one to the service web, and returns what says a line and wants to hear
+// it again.
+func webSocket(t *testing.T) (say func(line string)) {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", "10.7.0.1:80", patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(readyTime))
+	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: web.service.consul\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	reader := bufio.NewReader(conn)
+	answer, err := http.ReadResponse(reader, nil)
+	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("no WebSocket: %v %v", answer, err)
+	}
+	return func(line string) {
+		t.Helper()
+		fmt.Fprintln(conn, line)
+		if got, err := reader.ReadString('\n'); err != nil || got != line+"\n" {
+			t.Errorf("the WebSocket says %q, %v, not %q", got, err, line)
+		}
+	}
+}
+
+// stoppedHAProxy stops HAProxy, and starts it after a change: that is told of as pending,
+// until HAProxy serves it, and the launcher has seen to that.
+func stoppedHAProxy(t *testing.T, h *upHost, change, served func()) {
+	t.Helper()
+	const says = "HAProxy did not run or not answer when it was to be told of this"
+	tells := func() bool { return strings.Contains(strings.Join(strings.Fields(h.must(t, "status")), " "), says) }
+	h.must(t, "stop", "haproxy")
+	change()
+	lab.Eventually(t, readyTime, "a change that HAProxy was not told of", tells)
+	if _, err := os.Stat(h.path("run", "haproxy", "pending.json")); err != nil {
+		t.Errorf("nothing is pending: %v", err)
+	}
+	h.must(t, "start", "haproxy")
+	served()
+	lab.Eventually(t, readyTime, "the change to be no more pending", func() bool {
+		_, err := os.Stat(h.path("run", "haproxy", "pending.json"))
+		return errors.Is(err, os.ErrNotExist) && !tells()
+	})
+}
+
 // maintenance is how many servers of HAProxy's take no requests any more.
 func (h *upHost) maintenance(t *testing.T) (n int) {
 	t.Helper()

@@ -24,6 +24,10 @@ func webServer(t testing.TB, addr, text string) {
 		t.Fatal(err)
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") != "" {
+			echo(w)
+			return
+		}
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = io.WriteString(w, text)
 	})}
@@ -128,6 +132,7 @@ func TestUpBalanced(t *testing.T) {
 		})
 	}
 	explained(first, "A and AAAA: 10.7.0.1, the HAProxy of this host (DNS_MODE=lb)")
+	explained(bare, "HAProxy  does not run on this host, which does not balance")
 	explained(bare, "A and AAAA: 10.7.0.1 10.7.0.2, where HAProxy passes; on this host none does (DNS_MODE=lb)")
 
 	// A HAProxy that is gone takes no more requests; the other does.

@@ -35,7 +35,8 @@ func Follow(ctx context.Context, store Reader, last Snapshot, accept func(Snapsh
 	}()
 	defer func() { <-watched }()
 	// A snapshot is made of views that were not taken at one moment: where the store was
-	// refused, what makes it acceptable may have come before the peers that came with it.
+	// refused or could not be read, what makes it acceptable may be older than the peers that
+	// came with it, such as a cluster of before an import that is under way.
 	doubtful := true
 	again := time.NewTimer(0)
 	again.Stop()
@@ -71,6 +72,7 @@ func Follow(ctx context.Context, store Reader, last Snapshot, accept func(Snapsh
 			}
 			continue
 		}
+		doubtful = true
 		if confirmed {
 			// The watch has told its news and will not tell them again.
 			again.Reset(confirmRetry)

@@ -33,7 +33,7 @@ func Settle(last, next *Snapshot) (Snapshot, Verdict, []error) {
 		}
 	}
 	if settled.Cluster.Importing {
-		return *last, Refuse, append(problems, errors.New("an import into the store has not ended; the last state stays in force until it does; if it was cut off, run `panteras peer import` again"))
+		return *last, Refuse, append(problems, errors.New(unfinished+"; the last state stays in force until it does; "+runAgain))
 	}
 	// Without peers there is nothing to lose.
 	if len(last.Peers) > 0 && settled.Cluster != last.Cluster {
@@ -45,10 +45,28 @@ func Settle(last, next *Snapshot) (Snapshot, Verdict, []error) {
 	return settled, Accept, problems
 }
 
+const (
+	unfinished = "an import into the store has not ended"
+	runAgain   = "if it was cut off, run `panteras peer import` again"
+	wiped      = "it was wiped, or the token may not read it"
+)
+
+// Refusal is why gateways that have peers in force take nothing over from a store, given its
+// cluster, and what to do; nil if they do. (Only they know whether it is still their store.)
+func Refusal(c Cluster) error {
+	switch {
+	case c.Importing:
+		return errors.New(unfinished + ", and until it does gateways have in force what they had; " + runAgain)
+	case !c.ULA.IsValid():
+		return errors.New("the store lacks what all gateways share: " + wiped + "; gateways have in force what they had; restore the store by `panteras peer import`")
+	}
+	return nil
+}
+
 func lost(was, is Cluster) error {
 	const advice = "the last state stays in force; restore the store by `panteras peer import`"
 	if !is.ULA.IsValid() {
-		return errors.New("the store holds nothing of ours any more: it was wiped, or the token may not read it; " + advice)
+		return errors.New("the store holds nothing of ours any more: " + wiped + "; " + advice)
 	}
 	return fmt.Errorf("the store was made anew: it was %s and is %s; %s", was.ULA, is.ULA, advice)
 }

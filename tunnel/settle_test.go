@@ -67,6 +67,18 @@ func TestSettle(t *testing.T) {
 	}
 }
 
+// Who changes a store is told whenever those who follow it would refuse it.
+func TestRefusal(t *testing.T) {
+	ours := NewCluster()
+	for _, c := range []Cluster{{}, ours, {ULA: ours.ULA, Importing: true}, {Importing: true}} {
+		last, next := state(ours, 1), state(c, 1)
+		_, verdict, _ := Settle(&last, &next)
+		if err := Refusal(c); (err != nil) != (verdict == Refuse) || err != nil && !strings.Contains(err.Error(), "panteras peer import") {
+			t.Errorf("%+v: verdict %d, and who changes it is told %v", c, verdict, err)
+		}
+	}
+}
+
 // scripted is a store that tells what a test wants.
 type scripted struct {
 	told chan Snapshot
@@ -192,6 +204,18 @@ func TestFollow(t *testing.T) {
 		expect("a removal", 6, -1, "peer4 peer5 peer6 peer8")
 		if store.count() != reads {
 			t.Error("a removal of one needs a second read")
+		}
+
+		// After an error a first look may be into the second half of an import, with the cluster
+		// of before it.
+		under := state(ours, 4, 5)
+		under.Cluster.Importing, under.Consistent = true, true
+		store.answer(under, nil)
+		store.fail <- errors.New("Consul is gone")
+		store.told <- state(ours, 4, 5, 6)
+		expect("an import under way", 6, -1, "peer4 peer5 peer6 peer8")
+		if store.count() == reads || !strings.Contains(reported[len(reported)-1], "an import into the store has not ended") {
+			t.Errorf("%d reads, reported %q", store.count()-reads, reported[len(reported)-1])
 		}
 		cancel()
 		<-done

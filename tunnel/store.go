@@ -58,6 +58,8 @@ var (
 	ErrKeyInUse = errors.New("another peer has that public key")
 	// ErrAddressInUse says that another peer has the address.
 	ErrAddressInUse = errors.New("another peer has that address")
+	// ErrUnfinished says that an import has changed the store and not come to its end.
+	ErrUnfinished = errors.New("the import has begun and is not whole; run it again")
 	// ErrPoolExhausted says that every address is taken or rests.
 	ErrPoolExhausted = errors.New("the tunnel's network has no free address")
 )

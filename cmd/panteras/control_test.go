@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -307,6 +308,8 @@ func TestBalancerText(t *testing.T) {
 	}
 	for state, r := range map[string]*haproxy.Report{
 		"was refused, and is tried again: full\n":                     {Refused: "full", Pending: true},
+		"was refused: cut; the one before it is not in effect":        {Refused: "cut", Broken: true, Pending: true},
+		"was refused: short\n":                                        {Refused: "short", Broken: true},
 		"HAProxy did not run or not answer when it was to be told of": {Pending: true},
 	} {
 		if got := balancerText(r, now, 100); !strings.Contains(got, state) {
@@ -315,5 +318,23 @@ func TestBalancerText(t *testing.T) {
 	}
 	if got := balancerText(&haproxy.Report{}, now, 80); got != "load balancer: 0 services with 0 instances\n" {
 		t.Errorf("%q", got)
+	}
+}
+
+// What strangers wrote into a report does nothing to a terminal.
+func TestHAProxyReportPrintable(t *testing.T) {
+	run := t.TempDir()
+	if err := os.Mkdir(filepath.Join(run, "haproxy"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	report := `{"refused": "HAProxy says \u001b[2J", "backends": [{"service": "web", "servers": []}], "findings": [{"service": "web", "message": "a\u0007b"}]}`
+	if err := os.WriteFile(filepath.Join(run, "haproxy", "report.json"), []byte(report), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"haproxy", "report"}, {"explain", "web"}} {
+		got := runIn(t, nil, []string{"RUN_DIR=" + run, "CONSUL_HTTP_ADDR=127.0.0.1:1"}, args...)
+		if got.code != 0 || strings.ContainsAny(got.stdout, "\x1b\x07") || !strings.Contains(got.stdout, `\x1b[2J`) || !strings.Contains(got.stdout, `web: a\x07b`+"\n") {
+			t.Errorf("%q: %+v", args, got)
+		}
 	}
 }

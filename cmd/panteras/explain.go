@@ -14,6 +14,7 @@ import (
 	"panteras/dnsserver/lb"
 	"panteras/internal/consulclient"
 	"panteras/launcher/balancer"
+	"panteras/launcher/logs"
 
 	consul "github.com/hashicorp/consul/api"
 	"github.com/spf13/cobra"
@@ -59,13 +60,29 @@ func explain(ctx context.Context, w io.Writer, s *configs.Settings, host configs
 		fmt.Fprintf(&text, "         A and AAAA: %s (DNS_MODE=lb)\n", explainAddress(ctx, s, host, q.Host))
 	}
 	fmt.Fprintf(&text, "Consul   %s\n", explainConsul(ctx, s, service, q))
-	if reportErr != nil {
+	switch {
+	case reportErr != nil && !s.StartConsulTemplate:
+		text.WriteString("HAProxy  does not run on this host, which does not balance (EDGE=false, or START_CONSUL_TEMPLATE=false)\n")
+	case reportErr != nil:
 		fmt.Fprintf(&text, "HAProxy  nothing is known of it on this host: %v\n", reportErr)
-	} else {
+	default:
 		lines := append(explainRunning(q.Options.Socket, report), report.Explain(q)...)
 		fmt.Fprintf(&text, "HAProxy  %s\n", strings.Join(lines, "\n         "))
 	}
-	_, err := io.WriteString(w, text.String())
+	return writePrintable(w, text.String())
+}
+
+// writePrintable writes lines that strangers may have written parts of.
+func writePrintable(w io.Writer, text string) error {
+	var clean strings.Builder
+	for line := range strings.Lines(text) {
+		line, end := strings.CutSuffix(line, "\n")
+		clean.WriteString(logs.Printable(line))
+		if end {
+			clean.WriteString("\n")
+		}
+	}
+	_, err := io.WriteString(w, clean.String())
 	return err
 }
 
@@ -123,7 +140,7 @@ func explainAddress(ctx context.Context, s *configs.Settings, host configs.HostF
 		return direct + ", because no instance with the tag haproxy or webapp passes"
 	}
 	if dc != "" {
-		all, err := client.Catalog().Datacenters()
+		all, err := datacenters(client, ask)
 		if err != nil {
 			return consulclient.Explain(err, s.ConsulHTTPAddr).Error()
 		}
@@ -186,18 +203,25 @@ func explainConsul(ctx context.Context, s *configs.Settings, service string, q *
 	return strings.Join(lines, "\n")
 }
 
+// datacenters are all that Consul knows. The client's own call takes no options, so that
+// nothing ends it but an answer.
+func datacenters(client *consul.Client, ask *consul.QueryOptions) (all []string, err error) {
+	_, err = client.Raw().Query("/v1/catalog/datacenters", &all, ask)
+	return all, err
+}
+
 // explainDatacenter tells of a service's instances in a data centre that a name is in,
 // where that is another one than this host's.
 func explainDatacenter(ctx context.Context, client *consul.Client, service string, q *haproxy.Question) []string {
-	all, err := client.Catalog().Datacenters()
+	ask := (&consul.QueryOptions{}).WithContext(ctx)
+	all, err := datacenters(client, ask)
 	if err != nil || len(all) == 0 {
 		return nil
 	}
 	q.Datacenters, q.OwnDC = all, all[0] // the nearest is the first, mostly
-	if self, err := client.Agent().Self(); err == nil {
-		if own, ok := self["Config"]["Datacenter"].(string); ok {
-			q.OwnDC = own
-		}
+	var self struct{ Config struct{ Datacenter string } }
+	if _, err := client.Raw().Query("/v1/agent/self", &self, ask); err == nil && self.Config.Datacenter != "" {
+		q.OwnDC = self.Config.Datacenter
 	}
 	i := slices.IndexFunc(all, func(known string) bool { return strings.EqualFold(known, q.DC) })
 	if i < 0 || strings.EqualFold(q.DC, q.OwnDC) {

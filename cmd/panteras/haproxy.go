@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"panteras/configs"
 	"panteras/launcher"
@@ -65,9 +66,9 @@ func newHAProxyApplyCommand(a *app) *cobra.Command {
 const retryHelp = `Try the last snapshot again if it is not in effect; the launcher runs this.
 
 "panteras haproxy apply" leaves such a snapshot when something was in its way that may
-pass, such as a full disk or a reload that took too long, when HAProxy did not run, and a
-few times when HAProxy refused it. The launcher tries it again when HAProxy has become
-ready, and otherwise after 1 s, then 2 s, up to a minute. Where nothing is to be tried, or
+pass, such as a full disk or a reload that took too long, when HAProxy did not run, and
+when HAProxy refused it. The launcher tries it again when HAProxy has become ready, and
+otherwise after 1 s, then 2 s, up to a minute. Where nothing is to be tried, or
 a snapshot is being applied, nothing is done.
 
 With --lenient a refused snapshot is logged and the exit code is 0.`
@@ -179,7 +180,11 @@ func newHAProxyReportCommand(a *app) *cobra.Command {
 				encoder.SetEscapeHTML(false)
 				return encoder.Encode(report)
 			}
-			return report.WriteText(a.stdout)
+			var text strings.Builder
+			if err := report.WriteText(&text); err != nil {
+				return err
+			}
+			return writePrintable(a.stdout, text.String())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")

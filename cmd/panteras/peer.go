@@ -85,7 +85,8 @@ func newDesk(cmd *cobra.Command, s *configs.Settings, folder tunnel.Folder, peer
 	return &desk{Context: ctx, Settings: s, store: peers, folder: folder, close: cancel}
 }
 
-// withAdmin does something that changes peers.
+// withAdmin does something that changes peers. It warns where gateways do not follow: who
+// takes access away must know that it goes on.
 func (a *app) withAdmin(cmd *cobra.Command, do func(*desk, *admin.Admin) error) error {
 	d, err := a.openDesk(cmd)
 	if err != nil {
@@ -97,7 +98,14 @@ func (a *app) withAdmin(cmd *cobra.Command, do func(*desk, *admin.Admin) error) 
 		return err
 	}
 	defer audit.Close()
-	return do(d, &admin.Admin{Store: d.store, Folder: d.folder, Audit: audit, Host: d.Hostname, Now: time.Now})
+	err = do(d, &admin.Admin{Store: d.store, Folder: d.folder, Audit: audit, Host: d.Hostname, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	if refusal, err := d.store.Refusal(d); err == nil && refusal != nil {
+		fmt.Fprintf(a.stderr, "warning: this is in the store, but not in force: %v\n", refusal)
+	}
+	return nil
 }
 
 func (d *desk) openAudit() (*admin.Audit, error) {

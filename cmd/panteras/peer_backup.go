@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -71,10 +70,7 @@ func newPeerImportCommand(a *app) *cobra.Command {
 			if n > 0 {
 				fmt.Fprintf(a.stderr, "imported %d of %d peers\n", n, len(backup.Peers))
 			}
-			if n > 0 || err == nil { // also what an import has done that was cut off
-				err = errors.Join(err, audit.RecordMany("import", n))
-			}
-			if err != nil {
+			if err := audit.RecordImport(n, err); err != nil {
 				return err
 			}
 			return store.Remember(d.folder, choice)

@@ -2,6 +2,7 @@ package haproxy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -68,7 +69,10 @@ func (r *Report) Explain(q *Question) (lines []string) {
 		}
 	}
 	if shown == nil {
-		lines = append(lines, fmt.Sprintf("frontend %s, port %d: no backend for http://%s%s: %s", httpFrontend, q.Options.HTTPPort, q.Host, q.Path, r.whyNot(q)))
+		lines = append(lines, r.unservedPorts(q)...)
+		if byTCP := len(lines) > 0; !byTCP || !q.tcpOnly() {
+			lines = append(lines, fmt.Sprintf("frontend %s, port %d: no backend for http://%s%s: %s", httpFrontend, q.Options.HTTPPort, q.Host, q.Path, r.whyNot(q)))
+		}
 	} else if q.DC != "" && q.OwnDC != "" && !strings.EqualFold(q.DC, q.OwnDC) {
 		lines = append(lines, fmt.Sprintf("%s is another data centre; under this name, too, HAProxy serves the instances in its own, %s", q.DC, q.OwnDC))
 	}
@@ -98,15 +102,7 @@ func (r *Report) whyNot(q *Question) string {
 
 // whyNoInstance says why no instance of a service is served by HTTP.
 func (r *Report) whyNoInstance(q *Question) string {
-	tagged, passing := 0, 0
-	for _, i := range q.Instances {
-		if slices.Contains(i.Tags, "haproxy") || slices.Contains(i.Tags, "webapp") {
-			tagged++
-			if i.Passing {
-				passing++
-			}
-		}
-	}
+	tagged, passing := q.count(func(w *wishes) bool { return w.http })
 	away := ""
 	if q.Away > 0 {
 		away = fmt.Sprintf("; %d pass in %s, and HAProxy serves its own data centre only: ask a host there, or ask DNS for SRV", q.Away, q.DC)
@@ -118,11 +114,62 @@ func (r *Report) whyNoInstance(q *Question) string {
 		return "no instance has the tag haproxy or webapp" + away
 	case passing == 0:
 		return fmt.Sprintf("none of the %d instances with the tag haproxy or webapp passes its checks", tagged) + away
-	case slices.ContainsFunc(r.Findings, func(f Finding) bool { return strings.EqualFold(f.Service, q.Service) }):
+	}
+	return r.whyNotTold(q)
+}
+
+// whyNotTold says why HAProxy has nothing of a service of which an instance passes.
+func (r *Report) whyNotTold(q *Question) string {
+	if slices.ContainsFunc(r.Findings, func(f Finding) bool { return strings.EqualFold(f.Service, q.Service) }) {
 		return "it is refused, for what is said below"
 	}
 	return "consul-template has not told HAProxy of it yet; see `panteras status` and `panteras logs consul-template`"
 }
+
+// unservedPorts says of each TCP port that instances ask for, and that does not lead to
+// them, why.
+func (r *Report) unservedPorts(q *Question) (lines []string) {
+	ports := map[uint16]bool{}
+	for _, i := range q.Instances {
+		for _, port := range i.wishes(q.Service).ports {
+			ports[port] = true
+		}
+	}
+	for _, port := range slices.Sorted(maps.Keys(ports)) {
+		if slices.ContainsFunc(r.Backends, func(b Backend) bool { return b.Port == port && strings.EqualFold(b.Service, q.Service) }) {
+			continue
+		}
+		tagged, passing := q.count(func(w *wishes) bool { return slices.Contains(w.ports, port) })
+		why := fmt.Sprintf("none of the %d instances with the tag haproxy_tcp=%d passes its checks", tagged, port)
+		if passing > 0 {
+			why = r.whyNotTold(q)
+		}
+		lines = append(lines, fmt.Sprintf("port %d: %s", port, why))
+	}
+	return lines
+}
+
+// tcpOnly tells that no instance asks for HTTP, and the name is none of another data
+// centre, of which there is more to say.
+func (q *Question) tcpOnly() bool {
+	tagged, _ := q.count(func(w *wishes) bool { return w.http })
+	return tagged == 0 && (q.DC == "" || strings.EqualFold(q.DC, q.OwnDC))
+}
+
+// count counts the instances whose tags ask for something, and those of them that pass.
+func (q *Question) count(want func(*wishes) bool) (tagged, passing int) {
+	for _, i := range q.Instances {
+		if w := i.wishes(q.Service); want(&w) {
+			tagged++
+			if i.Passing {
+				passing++
+			}
+		}
+	}
+	return tagged, passing
+}
+
+func (k *Known) wishes(service string) wishes { return readTags(service, k.Tags) }
 
 // frontend is the section in which clients arrive.
 func (b *Backend) frontend() string {

@@ -183,6 +183,7 @@ func (o *Options) head() string {
 		`    unique-id-format %{+X}o\ %ci:%cp_%fi:%fp_%Ts_%rt:%pid`,
 		"    unique-id-header X-Unique-ID",
 		"    timeout connect 1s", // of a host that has lost power, of which Consul tells after some seconds
+		"    timeout queue 5s",   // or it is as short as that: who waits for a place (maxconn) is not lost yet
 		"    timeout client 60s",
 		"    timeout server 60s",
 		"    timeout tunnel 3600s",

@@ -7,8 +7,11 @@ import "time"
 type Report struct {
 	// Refused says why the last snapshot has no effect at all; "" if it has.
 	Refused string `json:"refused,omitempty"`
-	// Pending tells that the last snapshot is not in effect and is tried again: for what
-	// Refused says, or because HAProxy did not run, or not answer.
+	// Broken tells that it was not whole, so that it is not tried again.
+	Broken bool `json:"broken,omitempty"`
+	// Pending tells that the last snapshot, or if that is broken the one before it, is not
+	// in effect and is tried again: for what Refused says, or because HAProxy did not run,
+	// or not answer.
 	Pending  bool      `json:"pending,omitempty"`
 	Backends []Backend `json:"backends"`
 	Findings []Finding `json:"findings"`

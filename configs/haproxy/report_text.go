@@ -12,6 +12,8 @@ import (
 // it does not.
 func (r *Report) State() string {
 	switch {
+	case r.Broken && r.Pending:
+		return "as it was before, because the last snapshot was refused: " + r.Refused + "; the one before it is not in effect either, and is tried again"
 	case r.Refused != "" && r.Pending:
 		return "as it was before, because the last snapshot was refused, and is tried again: " + r.Refused
 	case r.Refused != "":

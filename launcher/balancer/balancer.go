@@ -36,6 +36,8 @@ type Balancer struct {
 	Log      *slog.Logger
 	// Patience is how long a reload may take; 0 is 20 s.
 	Patience time.Duration
+	// AnswerTime is how long HAProxy may take to answer a command; 0 is 10 s.
+	AnswerTime time.Duration
 }
 
 // The names of the files beside those of haproxy.Config.
@@ -70,7 +72,7 @@ func (b *Balancer) Apply(ctx context.Context, text []byte) (*Result, error) {
 	defer unlock()
 	snapshot, err := haproxy.Decode(text)
 	if err != nil { // one before it that is pending stays so
-		b.refuse(err, b.lastReport())
+		b.refuse(err, b.lastReport(), true)
 		return nil, err
 	}
 	return b.attempt(ctx, snapshot, &pending{Snapshot: text})
@@ -111,28 +113,22 @@ func (b *Balancer) begin(how int) (unlock func(), err error) {
 // attempt applies a snapshot, which is pending until it is in effect.
 func (b *Balancer) attempt(ctx context.Context, snapshot *haproxy.Snapshot, p *pending) (*Result, error) {
 	b.keep(p)
-	previous := b.lastReport()
-	result, err := b.apply(ctx, snapshot, previous)
-	if err == nil {
-		if result.Running {
-			err = b.forget()
-		}
-		return result, err
+	result, err := b.apply(ctx, snapshot, b.lastReport())
+	if err != nil {
+		b.refuse(err, b.lastReport(), false)
+		return nil, err
 	}
-	if errors.As(err, new(*notTaken)) {
-		if p.Refused++; p.Refused < mostRefusals {
-			b.keep(p)
-		} else if forgetErr := b.forget(); forgetErr != nil {
-			b.Log.Error("cannot give a refused snapshot up", "error", forgetErr)
+	if result.Running {
+		if err := errors.Join(b.forget(), b.forgetLast()); err != nil { // it has come into effect all the same
+			b.Log.Error("a snapshot that is in effect may be tried again", "error", err)
 		}
 	}
-	b.refuse(err, previous)
-	return nil, err
+	return result, nil
 }
 
-// refuse tells people why a snapshot has no effect.
-func (b *Balancer) refuse(why error, previous *haproxy.Report) {
-	refused := haproxy.Report{Refused: why.Error(), Pending: Pending(b.RunDir)}
+// refuse tells people why a snapshot has no effect; broken is one that never will.
+func (b *Balancer) refuse(why error, previous *haproxy.Report, broken bool) {
+	refused := haproxy.Report{Refused: why.Error(), Broken: broken, Pending: Pending(b.RunDir)}
 	if previous != nil {
 		refused.Backends, refused.Findings = previous.Backends, previous.Findings
 		refused.Applied, refused.Reloaded = previous.Applied, previous.Reloaded
@@ -143,72 +139,109 @@ func (b *Balancer) refuse(why error, previous *haproxy.Report) {
 }
 
 func (b *Balancer) apply(ctx context.Context, snapshot *haproxy.Snapshot, previous *haproxy.Report) (*Result, error) {
-	running := b.running()
-	config := b.render(snapshot, previous, running != "")
-	changed, err := b.differs(config)
+	p, err := b.place(ctx, snapshot, previous, nil)
 	if err != nil {
 		return nil, err
 	}
-	result := &Result{Report: config.Report, Changed: changed, Running: running != ""}
-	shapes := b.shapes()
-	if changed {
-		if err := b.stage(ctx, config); err != nil {
-			return nil, err
-		}
-	}
-	last := files(b.StateDir, config)
-	// The shapes come first: a HAProxy that starts at this moment has one of them.
-	known := map[string]haproxy.Shape{config.Shape.ID: config.Shape}
-	if shape, ok := shapes[running]; ok {
-		known[running] = shape
-	}
-	if err := b.writeShapes(known); err != nil {
-		return nil, err
-	}
-	if changed {
-		if err := b.install(config); err != nil {
-			return nil, err
-		}
-	}
-	if running == "" && changed && b.running() != "" {
+	if p.running == "" && p.changed && b.running() != "" {
 		// It has started meanwhile, maybe with the files before.
-		return b.apply(ctx, snapshot, previous)
+		again, err := b.place(ctx, snapshot, previous, &p.config.Report)
+		if err != nil {
+			return nil, errors.Join(err, b.restoreLast())
+		}
+		again.changed = true
+		p = again
 	}
-	if running != "" {
-		err := b.bringUp(ctx, config, known[running], result)
+	result := &Result{Report: p.config.Report, Changed: p.changed, Running: p.running != ""}
+	if result.Running {
+		err := b.bringUp(ctx, p.config, p.loaded, result)
 		if err != nil && b.gone() {
 			// It was stopped meanwhile, which says nothing against the configuration.
 			err, result.Running, result.Reloaded = nil, false, false
 		}
 		if err != nil {
-			if restoreErr := last.restore(); restoreErr != nil {
+			if restoreErr := b.restoreLast(); restoreErr != nil {
 				b.Log.Error("cannot put the last good configuration back", "error", restoreErr)
 			}
 			return nil, err
 		}
 	}
-	if changed { // clients need not wait for the disk
+	if p.changed { // clients need not wait for the disk
 		if err := syncPath(b.StateDir); err != nil {
 			return nil, err
 		}
 	}
-	report := &result.Report
-	report.Applied, report.Pending = time.Now().UTC(), !result.Running
-	switch {
-	case result.Reloaded:
-		report.Reloaded = report.Applied
-	case previous != nil:
-		report.Reloaded = previous.Reloaded
-	}
-	if err := b.writeReport(*report); err != nil {
+	result.date(time.Now().UTC(), previous)
+	if err := b.writeReport(result.Report); err != nil {
 		return nil, err
 	}
 	return result, nil
 }
 
+// date sets what the report says of when it came into effect: not yet, where HAProxy
+// does not run.
+func (r *Result) date(now time.Time, previous *haproxy.Report) {
+	r.Pending = !r.Running
+	if previous != nil {
+		r.Applied, r.Report.Reloaded = previous.Applied, previous.Reloaded
+	}
+	if r.Running {
+		r.Applied = now
+	}
+	if r.Reloaded {
+		r.Report.Reloaded = now
+	}
+}
+
+// placed is a configuration whose files are in place.
+type placed struct {
+	config  *haproxy.Config
+	changed bool
+	// running is the description of the HAProxy that ran before, loaded its shape, as
+	// far as that is known.
+	running string
+	loaded  haproxy.Shape
+}
+
+// place renders a configuration, and moves its files into place if HAProxy takes them.
+// Ports of previous and of started, if any, may be those that HAProxy holds.
+func (b *Balancer) place(ctx context.Context, snapshot *haproxy.Snapshot, previous, started *haproxy.Report) (*placed, error) {
+	p := &placed{running: b.running()}
+	p.config = b.render(snapshot, previous, started, p.running != "")
+	var err error
+	if p.changed, err = b.differs(p.config); err != nil {
+		return nil, err
+	}
+	shapes := b.shapes()
+	if p.changed {
+		if err := b.stage(ctx, p.config); err != nil {
+			return nil, err
+		}
+	}
+	// The shapes come first: a HAProxy that starts at this moment has one of them.
+	known := map[string]haproxy.Shape{p.config.Shape.ID: p.config.Shape}
+	if shape, ok := shapes[p.running]; ok {
+		known[p.running] = shape
+	}
+	p.loaded = known[p.running]
+	if err := b.writeShapes(known); err != nil {
+		return nil, err
+	}
+	if !p.changed {
+		return p, nil
+	}
+	if err := b.keepLast(p.config, p.running); err != nil {
+		return nil, err
+	}
+	if err := b.install(p.config); err != nil {
+		return nil, errors.Join(err, b.restoreLast())
+	}
+	return p, nil
+}
+
 // gone tells that HAProxy does not run, neither its master nor a worker.
 func (b *Balancer) gone() bool {
-	conn, err := net.DialTimeout("unix", b.Master, cliTimeout)
+	conn, err := net.DialTimeout("unix", b.Master, b.answerTime())
 	if err != nil {
 		return b.running() == ""
 	}
@@ -232,10 +265,13 @@ func (b *Balancer) bringUp(ctx context.Context, config *haproxy.Config, loaded h
 
 // render renders, without the TCP ports that somebody else holds: HAProxy would not
 // start with one of them.
-func (b *Balancer) render(s *haproxy.Snapshot, previous *haproxy.Report, running bool) *haproxy.Config {
+func (b *Balancer) render(s *haproxy.Snapshot, previous, started *haproxy.Report, running bool) *haproxy.Config {
 	held := map[uint16]bool{}
-	if previous != nil && running {
-		for _, backend := range previous.Backends {
+	for _, report := range []*haproxy.Report{previous, started} {
+		if report == nil || !running {
+			continue
+		}
+		for _, backend := range report.Backends {
 			held[backend.Port] = true
 		}
 	}

@@ -151,10 +151,10 @@ func linear(b *testing.B, r *rig, connections string) (uint16, cli) {
 	}
 	lab.HAProxy(b, filepath.Join(dir, "linear.cfg"), filepath.Join(dir, "m.sock"))
 	lab.Eventually(b, patience, "HAProxy runs", func() bool {
-		info, err := cli(socket).ask("show info")
+		info, err := (cli{socket, cliTimeout}).ask("show info")
 		return err == nil && strings.Contains(info, "Pid: ")
 	})
-	return port, cli(socket)
+	return port, cli{socket, cliTimeout}
 }
 
 // worker is the process id of the HAProxy behind a socket.

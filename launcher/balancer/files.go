@@ -65,13 +65,7 @@ func (b *Balancer) stage(ctx context.Context, config *haproxy.Config) error {
 	if err == nil {
 		return nil
 	}
-	exit := (*exec.ExitError)(nil)
-	said := errors.As(err, &exit) && exit.Exited() // and was not killed, or never ran
-	err = fmt.Errorf("HAProxy does not take the configuration in %s, so the last good one stays: %w: %s", next, err, bytes.TrimSpace(output))
-	if said {
-		err = &notTaken{err}
-	}
-	return err
+	return fmt.Errorf("HAProxy does not take the configuration in %s, so the last good one stays: %w: %s", next, err, bytes.TrimSpace(output))
 }
 
 // stageFile writes a file aside, or links the one that is in place where it is the same:
@@ -109,34 +103,6 @@ func (b *Balancer) install(config *haproxy.Config) error {
 		}
 	}
 	return os.RemoveAll(filepath.Join(b.StateDir, nextDir))
-}
-
-// saved are contents of files, by path; nil is a file that was not there.
-type saved map[string][]byte
-
-// files remembers what lies where the files of config go.
-func files(dir string, config *haproxy.Config) saved {
-	s := saved{}
-	for name := range config.Files {
-		path := filepath.Join(dir, name)
-		content, err := os.ReadFile(path)
-		if err != nil {
-			content = nil
-		}
-		s[path] = content
-	}
-	return s
-}
-
-// restore puts the contents back.
-func (s saved) restore() error {
-	var all []error
-	for path, content := range s {
-		if content != nil {
-			all = append(all, writeFile(path, content, lasting))
-		}
-	}
-	return errors.Join(all...)
 }
 
 // lastReport is the report of what is in place; nil if there is none.

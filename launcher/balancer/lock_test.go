@@ -34,6 +34,9 @@ func TestOneAtATime(t *testing.T) {
 	if result, err := second.Retry(t.Context()); result != nil || err != nil { // the first is at it
 		t.Errorf("a retry beside: %+v, %v", result, err)
 	}
+	if !Applying(r.StateDir) {
+		t.Error("nobody sees that it is being applied")
+	}
 	go func() { _, err := second.Apply(t.Context(), one); ended <- err }()
 	const enough = time.Second // for who does not wait
 	select {
@@ -47,6 +50,9 @@ func TestOneAtATime(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
+	}
+	if Applying(r.StateDir) {
+		t.Error("it seems to be applied afterwards")
 	}
 	if code, _ := r.get("other.service.consul", "/"); code != 503 {
 		t.Errorf("what left with the second answers %d", code)

@@ -155,6 +155,9 @@ func TestReloadsLoseNothing(t *testing.T) {
 	}
 	l := r.load("web.service.consul")
 	for i := range 20 {
+		const between = 50 // so that there is load at each reload
+		sent := l.sent.Load()
+		lab.Eventually(t, patience, "requests between reloads", func() bool { return l.sent.Load() >= sent+between })
 		other := *web1
 		other.Service = fmt.Sprintf("other%d", i)
 		if result := r.apply(web1, &other); !result.Reloaded {

@@ -17,33 +17,27 @@ import (
 // that it is not lost with the process that applies it, or with consul-template.
 const pendingFile = "pending.json"
 
-// mostRefusals is how often HAProxy is shown a configuration that it does not take: what
-// it complains of may pass, such as a port that somebody took at that moment.
-const mostRefusals = 5
-
 // pending is a snapshot that is not in effect, and may be later: something was in its
 // way, or HAProxy does not run.
 type pending struct {
-	// Refused is how often HAProxy did not take it.
-	Refused  int             `json:"refused,omitempty"`
 	Snapshot json.RawMessage `json:"snapshot"`
 }
 
-// notTaken is an error of HAProxy's about a configuration.
-type notTaken struct{ error }
-
-func (e *notTaken) Unwrap() error { return e.error }
-
-// keep makes a snapshot the one that is pending. Where that cannot be written nothing
-// tries again by itself, and the next change has to.
+// keep makes a snapshot the one that is pending. Where that cannot be written nothing is:
+// an older one must not come back after it, and the next change has to try again.
 func (b *Balancer) keep(p *pending) {
+	path := filepath.Join(b.RunDir, pendingFile)
 	text, err := json.Marshal(p)
 	if err == nil {
-		err = writeFile(filepath.Join(b.RunDir, pendingFile), text, fleeting)
+		if err = writeFile(path, text, fleeting); err == nil {
+			return
+		}
 	}
-	if err != nil {
-		b.Log.Error("a snapshot that may not come into effect cannot be kept for later", "error", err)
+	err = errors.Join(err, b.forget())
+	if text != nil && writeFile(path, text, fleeting) == nil { // in the room of the older one
+		return
 	}
+	b.Log.Error("a snapshot that may not come into effect cannot be kept for later", "error", err)
 }
 
 // forget tells that nothing is pending.
@@ -74,6 +68,17 @@ func (b *Balancer) pending() (*pending, error) {
 
 // Pending tells whether a snapshot in a RunDir is not in effect and to be tried again.
 func Pending(runDir string) bool { return !PendingSince(runDir).IsZero() }
+
+// Applying tells whether a snapshot is being applied by a process that uses a StateDir.
+func Applying(stateDir string) bool {
+	f, err := os.OpenFile(filepath.Join(stateDir, lockFile), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	err = unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB)
+	return errors.Is(err, unix.EWOULDBLOCK)
+}
 
 // PendingSince is when the snapshot was tried last that is pending; zero if none is.
 func PendingSince(runDir string) time.Time {

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -77,6 +77,9 @@ func TestPending(t *testing.T) {
 		if _, err := r.Apply(t.Context(), []byte("{")); err == nil {
 			t.Error("a broken snapshot was applied")
 		}
+		if report, _, err := ReadReport(r.RunDir); err != nil || !report.Broken || !report.Pending {
+			t.Errorf("%s: after a broken one the report is %+v, %v", name, report, err)
+		}
 		r.Patience, r.Reloader = 0, reloader
 		if result := r.retry(); result == nil || !result.Reloaded {
 			t.Errorf("%s: %+v", name, result)
@@ -104,44 +107,65 @@ func TestPending(t *testing.T) {
 	r.serves("afterwards", "old", 503)
 }
 
-// TestRefusedNotForEver: what HAProxy itself does not take is tried again a few times.
-func TestRefusedNotForEver(t *testing.T) {
+// TestRefusedForLong: what HAProxy itself does not take stays pending, however often it was
+// refused.
+func TestRefusedForLong(t *testing.T) {
 	t.Parallel()
 	a := web(t, "web", "a", "haproxy")
 	r := startedRig(t, a)
 	good := r.Options
-	text := textOf(t, a, web(t, "other", "b", "haproxy"))
 	r.Options.User = "no such user"
-	if _, err := r.Apply(t.Context(), text); err == nil {
+	if _, err := r.Apply(t.Context(), textOf(t, a, web(t, "other", "b", "haproxy"))); err == nil {
 		t.Fatal("applied")
 	}
-	for i := 1; i < mostRefusals; i++ {
+	for i := range 6 {
 		if _, err := r.Retry(t.Context()); err == nil {
 			t.Fatalf("retry %d did nothing", i)
 		}
 	}
-	if result := r.retry(); result != nil || Pending(r.RunDir) {
-		t.Errorf("tried for ever: %+v", result)
-	}
-	if report, _, err := ReadReport(r.RunDir); err != nil || report.Refused == "" || report.Pending || len(report.Backends) != 1 {
+	if report, _, err := ReadReport(r.RunDir); err != nil || report.Refused == "" || !report.Pending || report.Broken || len(report.Backends) != 1 {
 		t.Errorf("the report is %+v, %v", report, err)
-	}
-	// If it takes it in time, it is served.
-	if _, err := r.Apply(t.Context(), text); err == nil {
-		t.Fatal("applied")
 	}
 	r.Options = good
 	r.retry()
 	r.serves("afterwards", "other", 200)
 }
 
+// inPlace are the files of the configuration that is in place, with its report.
+func (r *rig) inPlace() map[string]string {
+	r.t.Helper()
+	files := map[string]string{}
+	for _, name := range []string{haproxy.ConfigFile, haproxy.HostsFile, haproxy.PathsFile, ReportFile} {
+		text, err := os.ReadFile(filepath.Join(r.StateDir, name))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		files[name] = string(text)
+	}
+	return files
+}
+
 // TestStartedMeanwhile: a HAProxy that starts while a snapshot is applied, with the files
-// before, is told as soon as these are in place.
+// before, is told as soon as these are in place. If it cannot be, the files before are put
+// back.
 func TestStartedMeanwhile(t *testing.T) {
 	t.Parallel()
+	for _, reloads := range []bool{true, false} {
+		t.Run(fmt.Sprint("reloads=", reloads), func(t *testing.T) {
+			t.Parallel()
+			startedMeanwhile(t, reloads)
+		})
+	}
+}
+
+func startedMeanwhile(t *testing.T, reloads bool) {
 	a := web(t, "web", "a", "haproxy")
 	r := newRig(t)
 	r.apply(a)
+	before, reloader := r.inPlace(), r.Reloader
+	if !reloads {
+		r.Reloader = ReloadFunc(func(ctxType) error { return errors.New("nobody is there") })
+	}
 	dir := t.TempDir()
 	checking, release := filepath.Join(dir, "checking"), filepath.Join(dir, "release")
 	r.Program = filepath.Join(dir, "haproxy")
@@ -153,8 +177,8 @@ func TestStartedMeanwhile(t *testing.T) {
 	fresh := textOf(t, a, web(t, "fresh", "fresh", "haproxy"))
 	go func() {
 		result, err := r.Apply(t.Context(), fresh)
-		if err != nil {
-			t.Error(err)
+		if (err == nil) != reloads {
+			t.Errorf("applied: %v", err)
 		}
 		applied <- result
 	}()
@@ -164,7 +188,15 @@ func TestStartedMeanwhile(t *testing.T) {
 	if err := os.WriteFile(release, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if result := <-applied; result == nil || !result.Running || !result.Reloaded {
+	result := <-applied
+	if !reloads {
+		if got := r.inPlace(); !maps.Equal(got, before) {
+			t.Errorf("in place are %v, not %v", got, before)
+		}
+		r.Reloader = reloader
+		result = r.retry()
+	}
+	if result == nil || !result.Running || !result.Reloaded || !result.Changed {
 		t.Errorf("%+v", result)
 	}
 	r.serves("afterwards", "fresh", 200)
@@ -178,11 +210,12 @@ func TestReadyWithOldFiles(t *testing.T) {
 	a := web(t, "web", "a", "haproxy")
 	r := newRig(t)
 	r.apply(a)
+	before := r.inPlace()
 	old := filepath.Join(t.TempDir(), "old")
 	if err := os.CopyFS(old, os.DirFS(r.StateDir)); err != nil {
 		t.Fatal(err)
 	}
-	if result := r.apply(a, web(t, "fresh", "fresh", "haproxy", fmt.Sprint("haproxy_tcp=", port))); result.Running || !result.Pending {
+	if result := r.apply(a, web(t, "fresh", "fresh", "haproxy", fmt.Sprint("haproxy_tcp=", port))); result.Running || !result.Pending || !result.Applied.IsZero() {
 		t.Errorf("%+v", result)
 	}
 	// As one that has read its files and does not listen yet.
@@ -200,40 +233,21 @@ func TestReadyWithOldFiles(t *testing.T) {
 		}
 	}
 	r.serves("before", "fresh", 503)
-	if result := r.retry(); result == nil || !result.Reloaded || result.Changed || result.Pending {
+	// If it cannot be told, it starts anew with what it serves.
+	reloader := r.Reloader
+	r.Reloader = ReloadFunc(func(ctxType) error { return errors.New("nobody is there") })
+	if _, err := r.Retry(t.Context()); err == nil {
+		t.Error("applied without a reload")
+	}
+	if got := r.inPlace(); !maps.Equal(got, before) {
+		t.Errorf("in place are %v, not %v", got, before)
+	}
+	r.Reloader = reloader
+	if result := r.retry(); result == nil || !result.Reloaded || !result.Changed || result.Pending {
 		t.Errorf("%+v", result)
 	}
 	r.serves("afterwards", "fresh", 200)
 	if got := ask(port); got != "fresh" {
 		t.Errorf("its port answers %q", got)
-	}
-}
-
-// TestSilentHAProxy: one that listens and does not answer runs all the same: what it holds
-// is not somebody else's.
-func TestSilentHAProxy(t *testing.T) {
-	t.Parallel()
-	r := newRig(t)
-	if err := os.MkdirAll(r.RunDir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	const soon = 100 * time.Millisecond
-	if got := r.runningWithin(soon); got != "" {
-		t.Errorf("without a socket: %q", got)
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: r.Options.Socket, Net: "unix"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.SetUnlinkOnClose(false)
-	if got := r.runningWithin(soon); got != unknown {
-		t.Errorf("while it says nothing: %q", got)
-	}
-	_ = l.Close()
-	if got := r.runningWithin(soon); got != "" {
-		t.Errorf("after its end: %q", got)
-	}
-	if running, err := Runs(r.Options.Socket); running || err != nil {
-		t.Errorf("after its end: runs %v, %v", running, err)
 	}
 }

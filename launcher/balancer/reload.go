@@ -104,7 +104,7 @@ func (b *Balancer) reload(ctx context.Context, shape string) error {
 			return errors.New("HAProxy was stopped while it was to read its new configuration")
 		}
 		if b.failures(timeout) > failures {
-			return &notTaken{errors.New("HAProxy did not start with the new configuration, although it passed the check, and goes on with the last good one; its log says why")}
+			return errors.New("HAProxy did not start with the new configuration, although it passed the check, and goes on with the last good one; its log says why")
 		}
 		select {
 		case <-ctx.Done():
@@ -119,7 +119,7 @@ var failed = regexp.MustCompile(`\[failed: ([0-9]+)\]`)
 // failures counts the reloads that failed since the last one that did not: the master
 // then waits with the workers that it had.
 func (b *Balancer) failures(timeout time.Duration) int {
-	processes, err := cli(b.Master).askWithin(timeout, "show proc")
+	processes, err := cli{path: b.Master}.askWithin(timeout, "show proc")
 	if m := failed.FindStringSubmatch(processes); err == nil && m != nil {
 		n, _ := strconv.Atoi(m[1]) // digits
 		return n

@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -12,15 +13,19 @@ import (
 )
 
 // cli is a socket on which HAProxy takes commands.
-type cli string
+type cli struct {
+	path string
+	// timeout is how long an answer may take.
+	timeout time.Duration
+}
 
 const cliTimeout = 10 * time.Second
 
 // ask sends one command and returns what HAProxy says.
-func (path cli) ask(command string) (string, error) { return path.askWithin(cliTimeout, command) }
+func (c cli) ask(command string) (string, error) { return c.askWithin(c.timeout, command) }
 
-func (path cli) askWithin(timeout time.Duration, command string) (string, error) {
-	conn, err := net.DialTimeout("unix", string(path), timeout)
+func (c cli) askWithin(timeout time.Duration, command string) (string, error) {
+	conn, err := net.DialTimeout("unix", c.path, timeout)
 	if err != nil {
 		return "", err
 	}
@@ -41,8 +46,8 @@ func (path cli) askWithin(timeout time.Duration, command string) (string, error)
 
 // do sends a command, or several with semicolons between them, which have nothing to say
 // when they succeed, except for expected.
-func (path cli) do(command string, expected ...string) error {
-	answer, err := path.ask(command)
+func (c cli) do(command string, expected ...string) error {
+	answer, err := c.ask(command)
 	if err != nil {
 		return fmt.Errorf("%s: %w", command, err)
 	}
@@ -56,14 +61,16 @@ func (path cli) do(command string, expected ...string) error {
 	return nil
 }
 
-func (b *Balancer) runtime() cli { return cli(b.Options.Socket) }
+func (b *Balancer) runtime() cli { return cli{b.Options.Socket, b.answerTime()} }
+
+func (b *Balancer) answerTime() time.Duration { return cmp.Or(b.AnswerTime, cliTimeout) }
 
 // unknown is what a HAProxy has loaded that runs and does not tell.
 const unknown = "?"
 
 // running is the description of the HAProxy that runs: "" if none does, [unknown] if it
 // does not tell, or does not answer now.
-func (b *Balancer) running() string { return b.runningWithin(cliTimeout) }
+func (b *Balancer) running() string { return b.runningWithin(b.answerTime()) }
 
 func (b *Balancer) runningWithin(timeout time.Duration) string {
 	info, err := b.runtime().askWithin(timeout, "show info")
@@ -90,7 +97,7 @@ const lookTimeout = 3 * time.Second
 // Runs asks at a runtime socket whether HAProxy runs. An error says that it does not
 // answer, or that this process must not ask it.
 func Runs(socket string) (bool, error) {
-	_, err := cli(socket).askWithin(lookTimeout, "show info")
+	_, err := cli{path: socket}.askWithin(lookTimeout, "show info")
 	if absent(err) {
 		return false, nil
 	}

@@ -14,8 +14,8 @@ type live struct {
 }
 
 // servers are all servers of services in a running HAProxy, by backend and name.
-func (path cli) servers() (map[string]map[string]*live, error) {
-	states, err := path.ask("show servers state")
+func (c cli) servers() (map[string]map[string]*live, error) {
+	states, err := c.ask("show servers state")
 	if err != nil {
 		return nil, err
 	}
@@ -23,7 +23,7 @@ func (path cli) servers() (map[string]map[string]*live, error) {
 	if err != nil {
 		return nil, err
 	}
-	stats, err := path.ask("show stat -1 4 -1") // servers only
+	stats, err := c.ask("show stat -1 4 -1") // servers only
 	if err != nil {
 		return nil, err
 	}

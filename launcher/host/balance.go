@@ -37,7 +37,7 @@ func (h *Host) balanceLoop(ctx context.Context) {
 		}
 		_, plan := h.current()
 		dir := filepath.Join(h.settings().RunDir, "haproxy")
-		if !runs(plan, "haproxy") || !r.due(time.Now(), balancer.PendingSince(dir), daemonOf(h.last(), "haproxy")) {
+		if !runs(plan, "haproxy") || balancer.Applying(filepath.Join(h.settings().StateDir, "haproxy")) || !r.due(time.Now(), balancer.PendingSince(dir), daemonOf(h.last(), "haproxy")) {
 			continue
 		}
 		h.retryBalancer(ctx, plan)

@@ -3,9 +3,12 @@ package page
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"panteras/configs/haproxy"
 	"panteras/internal/lab"
 	"panteras/launcher"
 
@@ -46,6 +49,18 @@ func truthOnThePage(t *testing.T, chromium context.Context) {
 	w.state("dns", launcher.StateReady)
 	w.set(func(w *world) { w.noDNS = errors.New("connection refused") })
 	b.until("there are no figures", "document.getElementById('dns').innerText.includes('cannot be read: connection refused')")
+
+	for says, state := range map[string]haproxy.Report{
+		"What HAProxy serves is as it was before, because the last snapshot was refused, and is tried again: the disk is full": {Refused: "the disk is full", Pending: true},
+		"HAProxy did not run or not answer when it was to be told of this":                                                     {Pending: true},
+	} {
+		w.set(func(w *world) {
+			report := *w.served.Report
+			report.Refused, report.Pending = state.Refused, state.Pending
+			w.served = Balancer{Written: time.Now(), Report: &report}
+		})
+		b.until("what HAProxy was not told of", fmt.Sprintf("[...document.querySelectorAll('#balancer .trouble')].some((e) => e.innerText.trim().startsWith(%q))", says))
+	}
 
 	w.state("tunnel", launcher.StateFailed)
 	b.until("the gateway is gone", "document.getElementById('peers').innerText.includes('The gateway does not run')")

@@ -244,7 +244,10 @@ func (s *snapshot) balancerPart() balancerView {
 		v.Reloaded = ago(s.now.Sub(report.Reloaded)) + " ago"
 	}
 	if state := report.State(); state != "" && (report.Refused != "" || s.gone("haproxy", "HAProxy") == "") {
-		v.Trouble = append(v.Trouble, "What HAProxy serves: "+state)
+		if report.Refused != "" {
+			state = "What HAProxy serves is " + state
+		}
+		v.Trouble = append(v.Trouble, state)
 	}
 	for i := range report.Backends {
 		b := &report.Backends[i]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -167,6 +168,40 @@ func TestParseExpires(t *testing.T) {
 	for _, bad := range []string{"", "0d", "-1h", "d", "30", "1.5d", "65535w", "999999h", "2026-04-30", "2026-13-01", "2999-01-01", "tomorrow", "0s"} {
 		if got, err := ParseExpires(bad, now); err == nil {
 			t.Errorf("%q is %v", bad, got)
+		}
+	}
+}
+
+// An import is written down once it has changed something, also where it was cut off.
+func TestAnImportThatWasCutOffIsWrittenDown(t *testing.T) {
+	dir, failed := t.TempDir(), errors.New("Consul is gone")
+	for _, c := range []struct {
+		count   int
+		err     error
+		written bool
+	}{
+		{2, nil, true}, {0, nil, true}, {0, failed, false}, {1, failed, true}, {0, fmt.Errorf("%w: %w", tunnel.ErrUnfinished, failed), true},
+	} {
+		audit, err := OpenAudit(dir, "tester", time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := audit.RecordImport(c.count, c.err); !errors.Is(err, c.err) {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if err := audit.Close(); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, AuditFile)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), `"command":"peer import"`) != c.written {
+			t.Errorf("%+v: the log holds %q", c, text)
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

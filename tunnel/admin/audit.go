@@ -68,9 +68,13 @@ func (a *Audit) Record(command string, peer *tunnel.Peer) error {
 	})
 }
 
-// RecordMany writes down a command about many peers.
-func (a *Audit) RecordMany(command string, count int) error {
-	return a.append(&entry{Command: "peer " + command, Count: count})
+// RecordImport writes down an import that has brought so many peers and ended with err, unless
+// it changed nothing. It returns err, and what is wrong with the log.
+func (a *Audit) RecordImport(count int, err error) error {
+	if err != nil && count == 0 && !errors.Is(err, tunnel.ErrUnfinished) {
+		return err
+	}
+	return errors.Join(err, a.append(&entry{Command: "peer import", Count: count}))
 }
 
 func (a *Audit) append(e *entry) error {

@@ -133,3 +133,41 @@ func TestHooksNeverFail(t *testing.T) {
 		t.Errorf("printed %q, resolv.conf %q", output, resolv)
 	}
 }
+
+// The script for macOS, from its file or from the comments of the client file, run by a shell
+// of here with programs that stand for that system's: each domain gets its file, as root.
+func TestTheMacScriptMakesAFileForEachDomain(t *testing.T) {
+	files, err := Render(MacOS, testPeer(t), testGateway(t), key(t, privateText), tunnel.SecretKey{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var commented strings.Builder
+	for line := range strings.Lines(files.Config) {
+		if command, ok := strings.CutPrefix(line, "#   "); ok {
+			commented.WriteString(command)
+		}
+	}
+	mkdir, err := exec.LookPath("mkdir")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, script := range map[string]string{"the file": files.Script, "the comments": commented.String()} {
+		root := t.TempDir()
+		programs := programsWith(t, map[string]string{
+			"sudo":  `ROOT=` + root + ` exec "$@"`, // who is not root finds no ROOT
+			"mkdir": `[[ $1 == -p && $# == 2 ]] && exec ` + mkdir + ` -p "${ROOT:?}$2"`,
+			"tee":   `[[ $# == 1 ]] && cat > "${ROOT:?}$1" && echo what is not to be seen`,
+		})
+		cmd := exec.Command("/bin/sh", "-e", "-c", script)
+		cmd.Env = []string{"PATH=" + programs}
+		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+			t.Errorf("%s: %v, %s", what, err, out)
+		}
+		for _, domain := range []string{"consul", "apps.example.com"} {
+			text, err := os.ReadFile(filepath.Join(root, "etc", "resolver", domain))
+			if err != nil || string(text) != "nameserver 10.99.0.1\n" {
+				t.Errorf("%s: the file of %s holds %q, %v", what, domain, text, err)
+			}
+		}
+	}
+}

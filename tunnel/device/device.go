@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -43,8 +44,10 @@ type Device struct {
 	claim    net.Listener
 	sockets  []*os.File // that were handed over
 	known    *Config    // what the interface was made last; nil if nobody can tell
-	index    int        // the interface's, by which the kernel tells it from another of its name
+	index    int        // the interface's, by which the kernel knows it whatever its name
 	gone     chan struct{}
+	lost     sync.Once // closes gone
+	waits    sync.WaitGroup
 }
 
 // Open makes the interface, which stays down until Up. One that is there already and is
@@ -84,8 +87,11 @@ func (d *Device) open(o Options) (err error) {
 		if err != nil {
 			return permission("cannot make "+o.Name, err)
 		}
-	} else if d.engine, err = newEngine(o); err != nil {
-		return err
+	} else {
+		if d.engine, err = newEngine(o); err != nil {
+			return err
+		}
+		d.waits.Go(func() { <-d.engine.dev.Wait(); d.lose() })
 	}
 	d.datapath = datapath // from here on there is something to remove
 	return d.remember()
@@ -104,28 +110,25 @@ func (d *Device) remember() error {
 	return nil
 }
 
-// link finds the interface. That it is not there any more, or another one of its name, is an
-// error, and tells who waits for Gone.
+// link finds the interface. That it is not there any more, or has another name, by which the
+// firewall does not know it, is an error, and tells who waits for Gone.
 func (d *Device) link() (netlink.Link, error) {
-	link, err := netlink.LinkByName(d.name)
+	link, err := netlink.LinkByIndex(d.index)
 	missing := netlink.LinkNotFoundError{}
 	switch {
-	case errors.As(err, &missing), err == nil && link.Attrs().Index != d.index:
+	case errors.As(err, &missing):
 		d.lose()
 		return nil, fmt.Errorf("%s was removed by another program", d.name)
 	case err != nil:
 		return nil, permission("cannot look at "+d.name, err)
+	case link.Attrs().Name != d.name:
+		d.lose()
+		return nil, fmt.Errorf("%s was renamed to %s by another program", d.name, link.Attrs().Name)
 	}
 	return link, nil
 }
 
-func (d *Device) lose() {
-	select {
-	case <-d.gone:
-	default:
-		close(d.gone)
-	}
-}
+func (d *Device) lose() { d.lost.Do(func() { close(d.gone) }) }
 
 // letGo closes sockets that were handed over and are of no use: the kernel, or the process
 // that encrypts, has its own.
@@ -235,15 +238,10 @@ func (d *Device) Up() error {
 	return nil
 }
 
-// Gone is closed when the interface was removed under our hands. For one of this process its
-// engine notices; one of the kernel's or of another process is looked at by SetLink, which
-// whoever follows [Watch] calls when an interface goes.
-func (d *Device) Gone() <-chan struct{} {
-	if d.engine == nil {
-		return d.gone
-	}
-	return d.engine.dev.Wait()
-}
+// Gone is closed when the interface was removed or renamed under our hands. That one of this
+// process was removed its engine notices; all else is noticed by SetLink, which whoever
+// follows [Watch] calls when an interface goes or changes.
+func (d *Device) Gone() <-chan struct{} { return d.gone }
 
 // Leave ends what this process does for the interface, for another one that does so right
 // after. One that this process encrypts for ends with it; others go on with their sessions.
@@ -257,9 +255,10 @@ func (d *Device) end(remove bool) error {
 	switch {
 	case d.engine != nil:
 		d.engine.close()
-	case d.datapath != "" && remove:
+		d.waits.Wait()
+	case d.index != 0 && remove:
 		var link netlink.Link
-		if link, err = netlink.LinkByName(d.name); err == nil && link.Attrs().Index == d.index { // else another one
+		if link, err = netlink.LinkByIndex(d.index); err == nil { // also under another name
 			err = netlink.LinkDel(link)
 		}
 		if missing := (netlink.LinkNotFoundError{}); errors.As(err, &missing) {

@@ -78,22 +78,27 @@ func TestNothingIsLeftOfAnInterface(t *testing.T) {
 	})
 }
 
-// An interface that another process serves, and that is taken away, is missed as soon as
-// somebody looks who follows the network; also where there is another one of its name by then.
-func TestAnAdoptedInterfaceThatGoesIsMissed(t *testing.T) {
-	for _, replaced := range []bool{false, true} {
-		t.Run(fmt.Sprintf("replaced %v", replaced), func(t *testing.T) {
+// An interface that is taken away, or gets another name, by which the firewall does not know
+// it, is missed as soon as somebody looks who follows the network; also where there is another
+// one of its name by then. What was renamed is not left with its peers.
+func TestAnInterfaceThatGoesIsMissed(t *testing.T) {
+	for _, test := range []struct{ adopted, renamed, replaced bool }{
+		{adopted: true}, {adopted: true, replaced: true}, {adopted: true, renamed: true}, {renamed: true}, {renamed: true, replaced: true}, {},
+	} {
+		t.Run(fmt.Sprintf("%+v", test), func(t *testing.T) {
 			ownNetwork(t)
 			log := slog.New(slog.NewTextHandler(io.Discard, nil))
 			name := fmt.Sprintf("wga%d", os.Getpid())
-			other, err := newEngine(Options{Name: name, MTU: 1420, Log: log})
-			if err != nil {
-				t.Fatal(err)
+			if test.adopted {
+				other, err := newEngine(Options{Name: name, MTU: 1420, Log: log})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer other.close()
 			}
-			defer other.close()
-			d, err := Open(Options{Name: name, Datapath: Auto, MTU: 1420, Log: log})
-			if err != nil || !d.Adopted() {
-				t.Fatal(err, "it was not taken over")
+			d, err := Open(Options{Name: name, Datapath: map[bool]Datapath{true: Auto, false: Userspace}[test.adopted], MTU: 1420, Log: log})
+			if err != nil || d.Adopted() != test.adopted {
+				t.Fatal(err, "it was taken over, or not")
 			}
 			done := make(chan struct{})
 			defer close(done)
@@ -109,10 +114,16 @@ func TestAnAdoptedInterfaceThatGoesIsMissed(t *testing.T) {
 				t.Fatal("it is missed although it is there")
 			default:
 			}
-			if err := netlink.LinkDel(link(t, name)); err != nil {
+			ours := link(t, name)
+			if test.renamed {
+				err = netlink.LinkSetName(ours, "renamed")
+			} else {
+				err = netlink.LinkDel(ours)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
-			if replaced {
+			if test.replaced {
 				if err := netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name}, PeerName: "another"}); err != nil {
 					t.Fatal(err)
 				}
@@ -131,8 +142,11 @@ func TestAnAdoptedInterfaceThatGoesIsMissed(t *testing.T) {
 			if err := d.Close(); err != nil {
 				t.Error(err)
 			}
-			if replaced {
+			if test.replaced {
 				link(t, name) // which is not ours
+			}
+			if l, err := netlink.LinkByIndex(ours.Attrs().Index); err == nil {
+				t.Errorf("ours is left as %s", l.Attrs().Name)
 			}
 		})
 	}

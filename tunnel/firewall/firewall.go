@@ -21,11 +21,14 @@ const socketBuffer = 64 << 20
 // Firewall puts rules in force in the network namespace of the thread that calls it. It
 // is not safe for concurrent use.
 type Firewall struct {
-	now func() time.Time
+	now        func() time.Time
+	generation func() (uint32, error) // of the kernel's tables; tests have somebody come in between
 	// What is in force, as far as we know; nil before the first Apply.
 	rules   *Rules
 	sides   []*side
 	counted map[string]uint64
+	// When the whole table was written, by both clocks: the kernel's timeouts go by the second.
+	wrote, wroteSteady time.Time
 	// What the table looked like then, and the generation in which it certainly was as it should.
 	shape string
 	seen  uint32
@@ -36,7 +39,7 @@ type Firewall struct {
 
 // New makes a firewall. now is the clock that expiries are compared with.
 func New(now func() time.Time) *Firewall {
-	return &Firewall{now: now, counted: map[string]uint64{}}
+	return &Firewall{now: now, generation: generation, counted: map[string]uint64{}}
 }
 
 // Apply makes the rules those in force, all of them or, with an error, none. If nothing
@@ -49,25 +52,45 @@ func (f *Firewall) Apply(r *Rules) error {
 		return nil
 	}
 	_ = f.collect() // they begin at zero in a new table
-	before, _ := generation()
-	w := newWriter(r, f.now())
+	disturbed, err := f.replace(r)
+	if disturbed {
+		// What the table is to look like may be what another program has made of it already.
+		_, err = f.replace(r)
+	}
+	return err
+}
+
+// replace writes the whole table, and notes what it looks like. disturbed says that somebody
+// has changed tables of the host at the same time.
+func (f *Firewall) replace(r *Rules) (disturbed bool, err error) {
+	before, _ := f.generation()
+	wrote, steady := f.now(), time.Now()
+	w := newWriter(r, wrote)
 	if err := f.transaction(w.write); err != nil {
-		return explain("cannot put the tunnel's rules in force", err)
+		return false, explain("cannot put the tunnel's rules in force", err)
 	}
 	f.rules, f.sides, f.seen, f.compared = r, w.sides, 0, time.Time{}
-	now, err := generation()
-	shape, rules, err2 := f.look()
+	f.wrote, f.wroteSteady = wrote, steady
+	shape, rules, err := f.look()
+	now, err2 := f.generation()
 	if err := errors.Join(err, err2); err != nil {
-		return explain("cannot see whether the tunnel's rules are in force", err)
-	}
-	if rules != w.count {
-		return fmt.Errorf("another program has changed the table inet %s at once: it has %d rules in place of %d; find out which one, and keep it from that", tableName, rules, w.count)
+		return false, explain("cannot see whether the tunnel's rules are in force", err)
 	}
 	f.shape = shape
-	if before != 0 && now == before+1 { // else somebody was at work as well: InForce looks at everything
+	if disturbed = before == 0 || now != before+1; !disturbed { // else InForce looks at everything
 		f.seen = now
 	}
-	return nil
+	if rules != w.count {
+		return disturbed, fmt.Errorf("another program has changed the table inet %s at once: it has %d rules in place of %d; find out which one, and keep it from that", tableName, rules, w.count)
+	}
+	return disturbed, nil
+}
+
+// clocksDiffer says whether the clock of expiries was set since the table was written: what
+// it says has ended the kernel still has then, or the other way round.
+func (f *Firewall) clocksDiffer(now time.Time) bool {
+	drift := now.Round(0).Sub(f.wrote.Round(0)) - time.Since(f.wroteSteady)
+	return drift.Abs() > expirySlack
 }
 
 // sameTable says whether rules differ in nothing but peers.
@@ -82,9 +105,12 @@ func (f *Firewall) update(r *Rules) error {
 	if !f.InForce() {
 		return errors.New("the table is not what it was made")
 	}
+	now := f.now()
+	if f.clocksDiffer(now) {
+		return errors.New("the clock was set since the table was made")
+	}
 	before, after := *f.rules, *r
 	before.Peers, after.Peers = changedPeers(f.rules.Peers, r.Peers)
-	now := f.now()
 	err := f.transaction(func(c *nftables.Conn) error {
 		for _, s := range f.sides {
 			v4 := s.digit == ipv4.digit

@@ -18,14 +18,14 @@ import (
 const expirySlack = time.Second
 
 // elementsRest is how many times as long as comparing the elements took they are left alone
-// then, where others change tables of their own all the time: thousands take 0.1 s.
+// then, where others change tables of their own all the time: those of 10,000 peers take 0.4 s.
 const elementsRest = 20
 
 // InForce says whether the table is what Apply has made it: others remove tables that are not
 // theirs, as a reloading firewalld does, or empty their chains, which then let everything
 // pass. As long as nobody has changed any table of the host it costs one question.
 func (f *Firewall) InForce() bool {
-	now, err := generation()
+	now, err := f.generation()
 	if err != nil || f.rules == nil {
 		return false
 	}
@@ -110,7 +110,7 @@ func generation() (uint32, error) {
 // ours takes a transaction of our own for seen: if nobody else had one since, the
 // generation is the next one.
 func (f *Firewall) ours() {
-	if now, err := generation(); err == nil && f.seen != 0 && now == f.seen+1 {
+	if now, err := f.generation(); err == nil && f.seen != 0 && now == f.seen+1 {
 		f.seen = now
 	}
 }
@@ -186,7 +186,7 @@ func (f *Firewall) elementsInForce() bool {
 			}
 			for _, e := range list {
 				expires, ok := wanted[i][element{key: string(e.Key), end: string(e.KeyEnd)}]
-				if !ok {
+				if !ok || (e.Timeout != 0) == expires.IsZero() {
 					return false
 				}
 				if stays(expires, soon) {

@@ -71,6 +71,12 @@ var start = time.Unix(1_800_000_000, 0)
 
 func at(clock *time.Time) func() time.Time { return func() time.Time { return *clock } }
 
+// running is a clock that runs on from the start, as the kernel's does.
+func running() func() time.Time {
+	began := time.Now()
+	return func() time.Time { return start.Add(time.Since(began)) }
+}
+
 func exampleRules() *Rules {
 	return &Rules{
 		Interface: "wg-panteras", DNSPort: 53, Masquerade: true,
@@ -153,8 +159,7 @@ func TestUpdatesEndWhereAFreshTableBegins(t *testing.T) {
 // Changing peers does not touch the rest of the table: its counters go on.
 func TestPeersChangeWithoutANewTable(t *testing.T) {
 	ownNetwork(t)
-	now := start
-	f := New(at(&now))
+	f := New(running())
 	apply(t, f, exampleRules())
 	handle := func() string {
 		return regexp.MustCompile(`table inet panteras \{ # handle (\d+)`).FindString(nft(t, "--handle", "list", "table", "inet", "panteras"))
@@ -205,6 +210,12 @@ func TestTheTableIsMended(t *testing.T) {
 		func() string { return "flush set " + ours + "peers4" },
 		func() string { return "delete element " + ours + "peers6 { fd12::2 }" },
 		func() string { return "add element " + ours + "full4 { 10.99.0.4 }" },
+		func() string {
+			return "delete element " + ours + "peers4 { 10.99.0.3 }; add element " + ours + "peers4 { 10.99.0.3 }" // for ever
+		},
+		func() string {
+			return "delete element " + ours + "peers4 { 10.99.0.6 }; add element " + ours + "peers4 { 10.99.0.6 timeout 1h }"
+		},
 		func() string { return "add element " + ours + "policy4 { 10.99.0.4 . 10.210.0.7 . tcp . 80-90 }" },
 	} {
 		for _, next := range []*Rules{exampleRules(), less}[i%2:] {
@@ -273,8 +284,7 @@ func TestElementsEndByThemselves(t *testing.T) {
 
 func TestManyPeersInOneBatch(t *testing.T) {
 	ownNetwork(t)
-	now := start
-	f := New(at(&now))
+	f := New(running())
 	r := exampleRules()
 	r.Peers = nil
 	base4, base6 := addr("10.99.0.1"), addr("fd12::1")

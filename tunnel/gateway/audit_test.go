@@ -34,7 +34,7 @@ func (r *rig) atWire(peers ...tunnel.Peer) {
 	r.t.Helper()
 	var want []string
 	for _, p := range peers {
-		want = append(want, p.Addresses[0].String())
+		want = append(want, keyAndAddress(&p))
 	}
 	slices.Sort(want)
 	lab.Eventually(r.t, testPatience, "the interface to have the right peers", func() bool {
@@ -60,7 +60,8 @@ func TestWhereTheFirewallFailsAccessOnlyEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.update("disabled", func(p *tunnel.Peer) { p.Disabled = true })
-	if _, err := r.store.Rotate(t.Context(), "rotated", tunnel.PublicKey{1}, nil); err != nil {
+	rotated, err := r.store.Rotate(t.Context(), "rotated", tunnel.PublicKey{1}, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	less, err := tunnel.ParseRule("10.210.0.7/32:tcp/80")
@@ -92,7 +93,7 @@ func TestWhereTheFirewallFailsAccessOnlyEnds(t *testing.T) {
 	expect(failed+"peer's access changed", "narrowed", 1)
 
 	r.host.look(func() { r.host.failing = nil })
-	r.have(peers["rotated"], peers["narrowed"], peers["stays"], added)
+	r.have(rotated, peers["narrowed"], peers["stays"], added)
 	lab.Eventually(t, testPatience, "the changes to be in the audit log", func() bool { return r.lines("peer has access", "added") == 1 })
 	expect("peer has another key", "rotated", 1)
 	expect("peer's access changed", "narrowed", 1)
@@ -112,6 +113,6 @@ func TestWhereTheFirewallFailsAccessOnlyEnds(t *testing.T) {
 	}
 	expect("peer has access", "late", 0)
 	r.host.look(func() { r.host.wireFail = nil })
-	r.have(peers["rotated"], peers["narrowed"], added, late)
+	r.have(rotated, peers["narrowed"], added, late)
 	lab.Eventually(t, testPatience, "the change to be in the audit log", func() bool { return r.lines("peer has access", "late") == 1 })
 }

@@ -148,12 +148,22 @@ func (g *Gateway) recallPlaces() {
 	}
 }
 
-// call calls on peers that have access again.
-func (g *Gateway) call(events []event) {
+// call calls on peers that have access again, and on those who were not at the interface
+// before, as those are not who were to have less while the firewall failed.
+func (g *Gateway) call(events []event, before []tunnel.DesiredPeer) {
 	var back []tunnel.DesiredPeer
 	for _, e := range events {
 		if e.what == begins {
 			back = append(back, e.peer)
+		}
+	}
+	there := make(map[tunnel.PublicKey]bool, len(before))
+	for i := range before {
+		there[before[i].PublicKey] = true
+	}
+	for _, p := range g.desired.Peers {
+		if !there[p.PublicKey] {
+			back = append(back, p)
 		}
 	}
 	g.callOn(back, g.places)

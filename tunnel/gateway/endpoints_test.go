@@ -1,10 +1,15 @@
 package gateway
 
 import (
+	"context"
 	"net/netip"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
+	"panteras/internal/lab"
+	"panteras/tunnel"
 	"panteras/tunnel/device"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
@@ -82,4 +87,69 @@ func TestWhoIsConnectedWhenTheClockIsSet(t *testing.T) {
 			t.Errorf("%v after the look that found none, %d are connected, want %d", test.after, got, test.want)
 		}
 	}
+}
+
+// Who was connected is called on after a restart, and when access comes back.
+func TestConnectedPeersAreCalledOn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	alice, bob := r.add("alice", nil), r.add("bob", nil)
+	at := netip.MustParseAddrPort("192.0.2.7:4711")
+	r.host.look(func() {
+		r.host.status[wgKey(alice.PublicKey)] = device.PeerStatus{LastHandshake: time.Now(), Endpoint: at}
+		r.host.status[wgKey(bob.PublicKey)] = device.PeerStatus{LastHandshake: time.Now().Add(-time.Hour), Endpoint: at} // long gone
+	})
+	called := func() (where netip.AddrPort, n int) {
+		r.host.look(func() { where, n = r.host.called[wgKey(alice.PublicKey)], len(r.host.called); clear(r.host.called) })
+		return where, n
+	}
+	r.start()
+	r.have(alice, bob)
+	for _, disabled := range []bool{true, false} {
+		if _, err := r.store.Update(context.Background(), "alice", func(p *tunnel.Peer) error { p.Disabled = disabled; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if disabled {
+			r.have(bob)
+		}
+	}
+	r.have(alice, bob)
+	lab.Eventually(t, testPatience, "alice to be called on", func() bool { where, n := called(); return where == at && n == 1 })
+	if err := r.end(); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	if where, n := called(); where != at || n != 1 {
+		t.Errorf("after a restart %d are called on, alice at %s", n, where)
+	}
+}
+
+// Who was taken from the interface because the firewall could not be changed is called on
+// when it can.
+func TestWhoWasNarrowedInVainIsCalledOn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	alice, bob := r.add("alice", nil), r.add("bob", nil)
+	at := netip.MustParseAddrPort("192.0.2.7:4711")
+	r.host.look(func() {
+		r.host.status[wgKey(alice.PublicKey)] = device.PeerStatus{LastHandshake: time.Now(), Endpoint: at}
+	})
+	r.start()
+	r.have(alice, bob)
+	lab.Eventually(t, testPatience, "the place of alice to be noted", func() bool {
+		b, err := os.ReadFile(r.folder.File(endpointsFile))
+		return err == nil && strings.Contains(string(b), at.String())
+	})
+	r.host.look(func() { r.host.failing = errBroken })
+	narrow, err := tunnel.ParseRule("10.210.0.7/32:tcp/80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.store.Update(t.Context(), "alice", func(p *tunnel.Peer) error { p.Allow = []tunnel.Rule{narrow}; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	r.atWire(bob)
+	r.host.look(func() { r.host.failing = nil; clear(r.host.called) })
+	r.have(alice, bob)
+	r.calledAt(map[tunnel.PublicKey]netip.AddrPort{alice.PublicKey: at})
 }

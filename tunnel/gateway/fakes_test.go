@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
@@ -83,11 +84,12 @@ func (h *fakeHost) look(f func()) {
 	f()
 }
 
-// names are the addresses of those who have access, at the interface and in the firewall.
+// access lists who has access, at the interface by key and address and in the firewall by
+// address.
 func (h *fakeHost) access() (atWire, inRules []string) {
 	h.look(func() {
 		for _, p := range h.peers {
-			atWire = append(atWire, p.Addresses[0].String())
+			atWire = append(atWire, fmt.Sprint(p.PublicKey, " ", p.Addresses[0]))
 		}
 		if h.rules != nil {
 			for _, p := range h.rules.Peers {

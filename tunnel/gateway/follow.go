@@ -18,6 +18,12 @@ type accepted struct {
 // accept hands on a state of the store; only the latest matters.
 func (g *Gateway) accept(s tunnel.Snapshot) { latest(g.accepted, accepted{s, time.Now()}) }
 
+// reported is what is wrong with the store, and when that was told.
+type reported struct {
+	err error
+	at  time.Time
+}
+
 // latest puts a value into a channel with room for one, in place of an older one.
 func latest[T any](c chan T, value T) {
 	for {
@@ -32,7 +38,7 @@ func latest[T any](c chan T, value T) {
 // report hands on what is wrong with the store; what nobody can read in time is lost.
 func (g *Gateway) report(err error) {
 	select {
-	case g.reported <- err:
+	case g.reported <- reported{err, time.Now()}:
 	default:
 	}
 }
@@ -51,11 +57,11 @@ func (g *Gateway) ask(ctx context.Context) {
 			g.Log.Error("the store of peers", "error", p)
 		}
 		if verdict == tunnel.Accept {
-			g.take(&settled)
+			g.take(&settled, time.Now())
 		}
 		return
 	}
-	g.storeTold(fmt.Errorf("%w; the last state stays in force", err))
+	g.storeTold(fmt.Errorf("%w; the last state stays in force", err), time.Now())
 	if len(g.inForce.Peers) == 0 {
 		g.Log.Warn("nobody has access until the store can be read: there is no last state on this host")
 	}
@@ -69,9 +75,9 @@ func proposal(inForce *tunnel.Snapshot) (cluster tunnel.Cluster, ok bool) {
 }
 
 // take makes a state of the store the one in force. It returns whether that changes
-// anything for peers.
-func (g *Gateway) take(s *tunnel.Snapshot) (changed bool) {
-	g.storeTold(nil)
+// anything for peers. at is when it was told.
+func (g *Gateway) take(s *tunnel.Snapshot, at time.Time) (changed bool) {
+	g.storeTold(nil, at)
 	changed = !sameState(&g.inForce, s)
 	g.inForce = *s
 	g.unsaved = g.unsaved || changed
@@ -90,8 +96,14 @@ func sameState(a, b *tunnel.Snapshot) bool {
 	return a.Cluster == b.Cluster && slices.EqualFunc(a.Peers, b.Peers, func(x, y tunnel.Peer) bool { return x.Equal(&y) })
 }
 
-// storeTold notes whether the store is of use, and logs when that changes.
-func (g *Gateway) storeTold(err error) {
+// storeTold notes whether the store is of use, and logs when that changes. States and
+// troubles come by channels of their own, either of which may be read first: what was told
+// before something that is known already is no news.
+func (g *Gateway) storeTold(err error, at time.Time) {
+	if at.Before(g.storeHeard) {
+		return
+	}
+	g.storeHeard = at
 	g.figures.store(err == nil)
 	switch {
 	case err == nil && g.storeErr != "":

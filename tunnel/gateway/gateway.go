@@ -60,37 +60,39 @@ type Gateway struct {
 	reloads  chan reload
 	asks     chan chan report
 	accepted chan accepted
-	reported chan error
+	reported chan reported
 	stopped  chan struct{} // closed when nobody reads the channels any more
 	leave    atomic.Bool   // whether the rules stay
 
 	// What follows belongs to the goroutine of Run.
-	clock     *tunnel.Clock
-	secrets   tunnel.Secrets
-	wire      wire
-	rules     rules
-	info      tunnel.GatewayInfo
-	inForce   tunnel.Snapshot
-	desired   tunnel.Desired
-	granted   []tunnel.DesiredPeer // who has access, as the audit log knows
-	failing   map[string]bool      // the changes of access that could not be made, as it knows
-	atWire    []tunnel.DesiredPeer // what the interface was made last
-	storeErr  string               // what is wrong with the store, as it was logged, and when
-	storeTime time.Time
-	problems  string    // what does not work, as it was logged
-	leftOut   string    // which peers cannot have access, as it was logged
-	looked    time.Time // when everything was compared last
-	lookTook  time.Duration
-	noteTook  time.Duration
-	unsaved   bool      // whether the state in force is newer than the one on disk
-	saved     time.Time // when that was written
-	noted     time.Time // when the places of peers were
-	lost      time.Time // since when the store does not say of us what it should; zero if it does
-	places    endpoints
-	shaken    handshakes
-	up        bool
-	publish   *publisher
-	twins     *twins // nil where clients dial no floating address
+	clock      *tunnel.Clock
+	secrets    tunnel.Secrets
+	wire       wire
+	rules      rules
+	info       tunnel.GatewayInfo
+	inForce    tunnel.Snapshot
+	desired    tunnel.Desired
+	granted    []tunnel.DesiredPeer // who has access, as the audit log knows
+	failing    map[string]bool      // the changes of access that could not be made, as it knows
+	atWire     []tunnel.DesiredPeer // what the interface was made last
+	storeErr   string               // what is wrong with the store, as it was logged, and when
+	storeTime  time.Time
+	storeHeard time.Time // when that was told which is known of it
+	damaged    bool      // whether it was logged that the rules are not in force
+	problems   string    // what does not work, as it was logged
+	leftOut    string    // which peers cannot have access, as it was logged
+	looked     time.Time // when everything was compared last
+	lookTook   time.Duration
+	noteTook   time.Duration
+	unsaved    bool      // whether the state in force is newer than the one on disk
+	saved      time.Time // when that was written
+	noted      time.Time // when the places of peers were
+	lost       time.Time // since when the store does not say of us what it should; zero if it does
+	places     endpoints
+	shaken     handshakes
+	up         bool
+	publish    *publisher
+	twins      *twins // nil where clients dial no floating address
 }
 
 type reload struct {
@@ -104,10 +106,10 @@ func New(o Options) *Gateway { return newGateway(o, hostEffects(o.Settings)) }
 func newGateway(o Options, e effects) *Gateway {
 	g := &Gateway{
 		Options: o, effects: e, figures: newFigures(),
-		publish: newPublisher(), reloads: make(chan reload), asks: make(chan chan report), accepted: make(chan accepted, 1), reported: make(chan error, 16), stopped: make(chan struct{}),
+		publish: newPublisher(), reloads: make(chan reload), asks: make(chan chan report), accepted: make(chan accepted, 1), reported: make(chan reported, 16), stopped: make(chan struct{}),
 	}
 	if floating(o.Settings) {
-		g.twins = newTwins()
+		g.twins = newTwins(o.Settings.Hostname)
 	}
 	return g
 }

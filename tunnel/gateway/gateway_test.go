@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/netip"
@@ -18,7 +19,6 @@ import (
 	"panteras/configs"
 	"panteras/internal/lab"
 	"panteras/tunnel"
-	"panteras/tunnel/device"
 	"panteras/tunnel/store"
 )
 
@@ -109,18 +109,22 @@ func (r *rig) add(name string, change func(*tunnel.Peer)) tunnel.Peer {
 // have waits until exactly these peers have access, at the interface and in the firewall.
 func (r *rig) have(peers ...tunnel.Peer) {
 	r.t.Helper()
-	var want []string
+	var wire, rules []string
 	for _, p := range peers {
-		want = append(want, p.Addresses[0].String())
+		wire, rules = append(wire, keyAndAddress(&p)), append(rules, p.Addresses[0].String())
 	}
-	slices.Sort(want)
+	slices.Sort(wire)
+	slices.Sort(rules)
 	lab.Eventually(r.t, testPatience, "the right peers to have access", func() bool {
 		a, b := r.host.access()
 		slices.Sort(a)
 		slices.Sort(b)
-		return slices.Equal(a, want) && slices.Equal(b, want)
+		return slices.Equal(a, wire) && slices.Equal(b, rules)
 	})
 }
+
+// keyAndAddress is what fakeHost.access lists of a peer at the interface.
+func keyAndAddress(p *tunnel.Peer) string { return fmt.Sprint(wgKey(p.PublicKey), " ", p.Addresses[0]) }
 
 // The rules are there before a peer is, and the interface comes up last; at the end the
 // interface goes first.
@@ -188,11 +192,18 @@ func TestPeersFollowTheStore(t *testing.T) {
 	if _, err := r.store.Update(context.Background(), "bob", func(p *tunnel.Peer) error { p.Disabled = true; return nil }); err != nil {
 		t.Fatal(err)
 	}
+	other, err := tunnel.NewPrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if alice, err = r.store.Rotate(t.Context(), "alice", other.Public(), nil); err != nil {
+		t.Fatal(err)
+	}
 	r.have(alice)
 	if time.Now().Before(soon) {
 		t.Error("carol had no access before her time was over")
 	}
-	for _, want := range []string{`"peer disabled"`, `"peer expired"`, `"peer has access"`, "audit=true", "peer=carol"} {
+	for _, want := range []string{`"peer disabled"`, `"peer has another key"`, `"peer expired"`, `"peer has access"`, "audit=true", "peer=carol"} {
 		if !strings.Contains(r.log.String(), want) {
 			t.Errorf("the log lacks %s", want)
 		}
@@ -331,7 +342,7 @@ func TestWhatOthersBreakIsMended(t *testing.T) {
 	r.host.look(func() { r.host.failing = errBroken })
 	bob := r.add("bob", nil)
 	lab.Eventually(t, testPatience, "the failure to be told", func() bool { return strings.Contains(r.log.String(), "not as it should be") })
-	if atWire, _ := r.host.access(); slices.Contains(atWire, bob.Addresses[0].String()) {
+	if list, _ := r.host.access(); slices.Contains(list, keyAndAddress(&bob)) {
 		t.Error("a peer without rules is at the interface")
 	}
 	r.host.look(func() { r.host.failing = nil })
@@ -339,37 +350,34 @@ func TestWhatOthersBreakIsMended(t *testing.T) {
 	lab.Eventually(t, testPatience, "the end of it to be told", func() bool { return strings.Contains(r.log.String(), "as it should be again") })
 }
 
-// Who was connected is called on after a restart, and when access comes back.
-func TestConnectedPeersAreCalledOn(t *testing.T) {
+// Damage to the rules is logged also where a change of peers finds it, before anybody looks.
+func TestDamageThatAChangeMendsIsLogged(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	alice, bob := r.add("alice", nil), r.add("bob", nil)
-	at := netip.MustParseAddrPort("192.0.2.7:4711")
-	r.host.look(func() {
-		r.host.status[wgKey(alice.PublicKey)] = device.PeerStatus{LastHandshake: time.Now(), Endpoint: at}
-		r.host.status[wgKey(bob.PublicKey)] = device.PeerStatus{LastHandshake: time.Now().Add(-time.Hour), Endpoint: at} // long gone
-	})
-	called := func() (where netip.AddrPort, n int) {
-		r.host.look(func() { where, n = r.host.called[wgKey(alice.PublicKey)], len(r.host.called); clear(r.host.called) })
-		return where, n
-	}
+	alice := r.add("alice", nil)
+	r.store = silent{r.store}
 	r.start()
-	r.have(alice, bob)
-	for _, disabled := range []bool{true, false} {
-		if _, err := r.store.Update(context.Background(), "alice", func(p *tunnel.Peer) error { p.Disabled = disabled; return nil }); err != nil {
-			t.Fatal(err)
-		}
-		if disabled {
-			r.have(bob)
-		}
-	}
-	r.have(alice, bob)
-	lab.Eventually(t, testPatience, "alice to be called on", func() bool { where, n := called(); return where == at && n == 1 })
-	if err := r.end(); err != nil {
+	r.have(alice)
+	state, err := r.store.Read(t.Context())
+	if err != nil {
 		t.Fatal(err)
 	}
-	r.start()
-	if where, n := called(); where != at || n != 1 {
-		t.Errorf("after a restart %d are called on, alice at %s", n, where)
+	const times = 5 // the look of each second may come first once
+	for i := range times {
+		next := state
+		if i%2 == 0 {
+			next.Peers = nil
+		}
+		answer := make(chan report, 1)
+		r.host.look(func() { // the gateway waits for this to end before it answers
+			r.gateway.asks <- answer
+			r.host.lost = true
+			r.gateway.accept(next)
+		})
+		<-answer
+		r.have(next.Peers...)
+		if got := strings.Count(r.log.String(), "another program has removed or changed"); got != i+1 {
+			t.Fatalf("damaged %d times, and %d are logged", i+1, got)
+		}
 	}
 }

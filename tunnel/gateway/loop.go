@@ -33,19 +33,19 @@ func (g *Gateway) loop(ctx context.Context, network <-chan struct{}) error {
 		case <-ctx.Done():
 			return nil
 		case <-g.wire.Gone():
-			return errors.New("the tunnel's interface " + g.Settings.TunnelInterface + " was removed by another program")
+			return errors.New("the tunnel's interface " + g.Settings.TunnelInterface + " was removed by another program, or renamed; start the gateway again, and keep that program from it")
 		case answer := <-g.asks:
 			answer <- g.look()
 			continue
 		case a := <-g.accepted:
 			since = a.at
-			if g.take(&a.snapshot) {
+			if g.take(&a.snapshot, a.at) {
 				change = g.updatePeers
 			} else if g.asItShouldBe() {
 				continue
 			}
-		case err := <-g.reported:
-			g.storeTold(err)
+		case r := <-g.reported:
+			g.storeTold(r.err, r.at)
 			continue
 		case all := <-twinsSay:
 			g.hear(all)
@@ -78,12 +78,16 @@ func (g *Gateway) asItShouldBe() bool {
 	return g.problems == "" && g.rulesAreInForce() && time.Since(g.looked) < min(max(lookOften, 100*g.lookTook), lookAtLeast) && g.mtu() == g.info.MTU && g.linkIsRight()
 }
 
-// rulesAreInForce tells of rules that are not.
+// rulesAreInForce tells of rules that are not, once until they are.
 func (g *Gateway) rulesAreInForce() bool {
 	if g.rules.InForce() {
+		g.damaged = false
 		return true
 	}
-	g.Log.Warn("another program has removed or changed the tunnel's rules; they are put back")
+	if !g.damaged {
+		g.Log.Warn("another program has removed or changed the tunnel's rules; they are put back")
+	}
+	g.damaged = true
 	return false
 }
 
@@ -189,15 +193,19 @@ func (g *Gateway) reconcile(change func(*tunnel.Desired) error) error {
 	if slices.ContainsFunc(events, event.ends) && g.noteTook < noteQuick {
 		g.note() // where they are, while somebody knows
 	}
+	g.rulesAreInForce() // or the log says so: Apply mends them without a word
 	rulesErr := g.rules.Apply(firewallRules(g.Settings, &g.info, &g.desired))
 	peers := g.desired
-	if rulesErr != nil {
+	if rulesErr == nil {
+		g.damaged = false
+	} else {
 		peers.Peers = reduced(g.atWire, g.desired.Peers)
 	}
+	before := g.atWire
 	wireErr := change(&peers)
 	g.record(events, rulesErr, wireErr)
 	if rulesErr == nil && wireErr == nil && g.up {
-		g.call(events)
+		g.call(events, before)
 	}
 	_, linkErr := g.wire.SetLink(g.info.MTU, interfaceAddresses(&g.info))
 	g.publish.set(g.info)

@@ -16,6 +16,7 @@ import (
 
 // twins is what a gateway with a floating address knows of its twins.
 type twins struct {
+	name string                        // of this gateway, which no reload changes
 	news chan map[string]tunnel.Places // what the store says, the latest only
 	tell chan tunnel.Places            // what it should say of us, the latest only
 
@@ -25,8 +26,8 @@ type twins struct {
 	here  bool                     // whether this host has the floating address
 }
 
-func newTwins() *twins {
-	return &twins{news: make(chan map[string]tunnel.Places, 1), tell: make(chan tunnel.Places, 1)}
+func newTwins(name string) *twins {
+	return &twins{name: name, news: make(chan map[string]tunnel.Places, 1), tell: make(chan tunnel.Places, 1)}
 }
 
 // tellRest is how long the store is left alone after it was told the places of so many
@@ -53,7 +54,7 @@ func (t *twins) run(ctx context.Context, g *Gateway) {
 			return
 		case places := <-t.tell:
 			limited, cancel := context.WithTimeout(ctx, storeTimeout)
-			if err := g.Store.PublishPlaces(limited, g.Settings.Hostname, places); err != nil {
+			if err := g.Store.PublishPlaces(limited, t.name, places); err != nil {
 				g.Log.Debug("cannot tell the store where peers are", "error", err)
 			}
 			cancel()
@@ -74,7 +75,7 @@ func (g *Gateway) tellPlaces() {
 			now[p.Addresses[0]] = at
 		}
 	}
-	if known, ok := g.twins.heard[g.Settings.Hostname]; ok && maps.Equal(known, now) || !ok && len(now) == 0 {
+	if known, ok := g.twins.heard[g.twins.name]; ok && maps.Equal(known, now) || !ok && len(now) == 0 {
 		return
 	}
 	latest(g.twins.tell, now)
@@ -122,7 +123,7 @@ func (g *Gateway) hear(all map[string]tunnel.Places) {
 func (g *Gateway) placesOfTwins(all map[string]tunnel.Places) tunnel.Places {
 	out := tunnel.Places{}
 	for name, places := range all {
-		if twin, ok := g.inForce.Gateway(name); ok && name != g.Settings.Hostname && twin.Twin(&g.info) {
+		if twin, ok := g.inForce.Gateway(name); ok && name != g.twins.name && twin.Twin(&g.info) {
 			maps.Copy(out, places)
 		}
 	}

@@ -5,7 +5,9 @@ import (
 	"log/slog"
 	"maps"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -156,6 +158,35 @@ func TestATwinTellsAndForgets(t *testing.T) {
 	})
 }
 
+// busyStore is a store that takes its time to be told the places of peers.
+type busyStore struct{ tunnel.Store }
+
+func (busyStore) PublishPlaces(ctx context.Context, _ string, _ tunnel.Places) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Settings may be reloaded while the store is told where peers are (what go test -race looks at).
+func TestReloadWhileATwinTells(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.settings.TunnelEndpoint, r.settings.KeepalivedVIP = "10.0.0.100:51820", netip.MustParseAddr("10.0.0.100")
+	r.store = busyStore{r.store} // so that the gateway hears nothing from who tells it
+	alice := r.add("alice", nil)
+	r.start()
+	r.host.look(func() {
+		r.host.status[wgtypes.Key(alice.PublicKey)] = device.PeerStatus{LastHandshake: time.Now(), Endpoint: atHome}
+	})
+	lab.Eventually(t, testPatience, "the place of alice to be noted", func() bool {
+		b, err := os.ReadFile(r.folder.File(endpointsFile))
+		return err == nil && strings.Contains(string(b), atHome.String())
+	})
+	next := r.settings
+	if err := r.gateway.Reload(&next); err != nil {
+		t.Error(err)
+	}
+}
+
 // Who came to a twin and speaks here by now is left alone; who does not is called here.
 func TestWhoSpeaksIsLeftAlone(t *testing.T) {
 	t.Parallel()
@@ -164,7 +195,7 @@ func TestWhoSpeaksIsLeftAlone(t *testing.T) {
 	key := tunnel.PublicKey{1}
 	peer := netip.MustParseAddr("10.99.0.2")
 	g := &Gateway{
-		Options: Options{Settings: &settings, Log: slog.New(slog.DiscardHandler)}, wire: &fakeWire{host}, twins: newTwins(), shaken: handshakes{},
+		Options: Options{Settings: &settings, Log: slog.New(slog.DiscardHandler)}, wire: &fakeWire{host}, twins: newTwins("gw"), shaken: handshakes{},
 		info:    tunnel.GatewayInfo{Name: "gw", Endpoint: "10.0.0.100:51820"},
 		desired: tunnel.Desired{Peers: []tunnel.DesiredPeer{{Name: "alice", PublicKey: key, Addresses: []netip.Addr{peer}}}},
 		inForce: tunnel.Snapshot{Peers: []tunnel.Peer{{Name: "alice", PublicKey: key, Addresses: []netip.Addr{peer}}}, Gateways: []tunnel.GatewayInfo{{Name: "twin", Endpoint: "10.0.0.100:51820"}}},

@@ -111,16 +111,21 @@ func ParseBackup(text []byte) (*Backup, error) {
 // that is in the way is an error before anything is changed. It may be run again
 // after it was cut off. Gateways that publish themselves now keep what they say.
 // Gateways have all of it in force at once, when it is done. It tells how many peers it
-// has put there.
-func (s *Store) Import(ctx context.Context, b *Backup) (int, error) {
+// has put there. With [tunnel.ErrUnfinished] it was cut off after it had begun.
+func (s *Store) Import(ctx context.Context, b *Backup) (imported int, err error) {
 	todo, err := s.missing(ctx, b)
 	if err != nil {
 		return 0, err
 	}
-	marked, err := s.begin(ctx, b)
+	marked, wrote, err := s.begin(ctx, b)
 	if err != nil {
 		return 0, err
 	}
+	defer func() {
+		if err != nil && wrote {
+			err = fmt.Errorf("%w: %w", tunnel.ErrUnfinished, err)
+		}
+	}()
 	for _, g := range b.Gateways {
 		if e, err := s.kv.get(ctx, gatewayKey(g.Name)); err != nil {
 			return 0, err
@@ -130,8 +135,8 @@ func (s *Store) Import(ctx context.Context, b *Backup) (int, error) {
 		if _, err := s.kv.apply(ctx, []op{{key: gatewayKey(g.Name), value: encode(&g)}}); err != nil {
 			return 0, err
 		}
+		wrote = true
 	}
-	imported := 0
 	for len(todo) > 0 {
 		var ops []op
 		n := 0
@@ -146,7 +151,7 @@ func (s *Store) Import(ctx context.Context, b *Backup) (int, error) {
 		if !done {
 			return imported, errors.New("somebody else changed the store meanwhile; run the import again")
 		}
-		imported += n
+		imported, wrote = imported+n, true
 		todo = todo[n:]
 	}
 	if marked { // by us, or by one that was cut off
@@ -196,28 +201,29 @@ func (s *Store) missing(ctx context.Context, b *Backup) ([][]op, error) {
 
 // begin makes the cluster of a backup that of the store, and marks it: gateways keep what
 // they have in force until the mark goes, be it the peers that were lost or, if they came
-// with a store of their own meanwhile, none. It tells whether there is a mark. A store that
-// has other peers keeps its cluster.
-func (s *Store) begin(ctx context.Context, b *Backup) (marked bool, err error) {
+// with a store of their own meanwhile, none. It tells whether there is a mark, and whether it
+// is by us. A store that has other peers keeps its cluster.
+func (s *Store) begin(ctx context.Context, b *Backup) (marked, wrote bool, err error) {
 	e, err := s.kv.get(ctx, clusterKey)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	if e.index != 0 {
 		there, err := decodeCluster(e.value)
 		if err != nil {
-			return false, fmt.Errorf("%s: %w", s.kv.where(clusterKey), err)
+			return false, false, fmt.Errorf("%s: %w", s.kv.where(clusterKey), err)
 		}
 		if there.ULA == b.Cluster.ULA {
-			return there.Importing, nil
+			return there.Importing, false, nil
 		}
 		peers, err := s.kv.list(ctx, peersPrefix)
 		if err != nil {
-			return false, err
+			return false, false, err
 		}
 		if len(peers) > 0 {
-			return false, fmt.Errorf("the store has peers of its own already, and its IPv6 network %s is not that of the backup, %s; remove them first", there.ULA, b.Cluster.ULA)
+			return false, false, fmt.Errorf("the store has peers of its own already, and its IPv6 network %s is not that of the backup, %s; remove them first", there.ULA, b.Cluster.ULA)
 		}
 	}
-	return true, s.put(ctx, clusterKey, encode(tunnel.Cluster{ULA: b.Cluster.ULA, Importing: true}))
+	err = s.put(ctx, clusterKey, encode(tunnel.Cluster{ULA: b.Cluster.ULA, Importing: true}))
+	return err == nil, err == nil, err
 }

@@ -285,6 +285,22 @@ func (s *Store) Join(ctx context.Context, proposed tunnel.Cluster) (tunnel.Clust
 	}
 }
 
+// Refusal is [tunnel.Refusal] of what is in the store. A cluster that cannot be understood is
+// none: gateways go by the last good one.
+func (s *Store) Refusal(ctx context.Context) (refusal, err error) {
+	e, err := s.kv.get(ctx, clusterKey)
+	if err != nil {
+		return nil, err
+	}
+	var c tunnel.Cluster
+	if e.index != 0 {
+		if c, err = decodeCluster(e.value); err != nil {
+			return nil, nil
+		}
+	}
+	return tunnel.Refusal(c), nil
+}
+
 // Publish implements [tunnel.Store].
 func (s *Store) Publish(ctx context.Context, gateway tunnel.GatewayInfo) error {
 	gateway.Updated = s.now().UTC().Truncate(time.Second)

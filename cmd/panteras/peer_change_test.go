@@ -1,0 +1,80 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"os/user"
+	"strings"
+	"testing"
+
+	"panteras/tunnel"
+	"panteras/tunnel/admin"
+	"panteras/tunnel/store"
+)
+
+// Who takes access away is told where gateways do not follow, so that it goes on.
+func TestPeerChangesWarnWhereGatewaysDoNotFollow(t *testing.T) {
+	o := newOffice(t)
+	o.must("add", "alice")
+	file := store.FileIn(tunnel.NewFolder(o.path("state")))
+	// put changes the entry that the cluster has in the store.
+	put := func(change func(entries map[string]any)) {
+		t.Helper()
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := map[string]any{}
+		if err := json.Unmarshal(text, &content); err != nil {
+			t.Fatal(err)
+		}
+		change(content["entries"].(map[string]any))
+		if text, err = json.Marshal(content); err == nil {
+			err = os.WriteFile(file, text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		change func(map[string]any)
+		want   string // "" for no warning
+	}{
+		{func(map[string]any) {}, ""},
+		{func(e map[string]any) { e["cluster"].(map[string]any)["value"].(map[string]any)["importing"] = true }, "an import into the store has not ended"},
+		{func(e map[string]any) { e["cluster"].(map[string]any)["value"] = "garbage" }, ""}, // they go by the last good one
+		{func(e map[string]any) { delete(e, "cluster") }, "lacks what all gateways share"},
+	} {
+		put(c.change)
+		for _, command := range []string{"disable", "enable"} {
+			got := o.must(command, "alice")
+			if c.want == "" && strings.Contains(got.stderr, "warning") || !strings.Contains(got.stderr, c.want) {
+				t.Errorf("%s says %q, want %q", command, got.stderr, c.want)
+			}
+		}
+	}
+	wantOutcome(t, o.peer("remove", "alice"), 0, "warning: this is in the store, but not in force", "panteras peer import", "removed alice")
+}
+
+// The audit log says who: also who became root by sudo, and for whom this program runs itself.
+func TestTheAuditLogSaysWho(t *testing.T) {
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ sudo, asker, want string }{
+		{"", "", me.Username + " on host1"},
+		{"carol", "", "carol as " + me.Username + " on host1"},
+		{me.Username, "", me.Username + " on host1"},
+		{"carol", "dave", "dave as " + me.Username + " on host1"},
+	} {
+		t.Setenv("SUDO_USER", c.sudo)
+		t.Setenv(askerVariable, c.asker)
+		o := newOffice(t)
+		o.must("add", "alice")
+		var entry struct{ By string }
+		if err := json.Unmarshal([]byte(o.read("log", admin.AuditFile)), &entry); err != nil || entry.By != c.want {
+			t.Errorf("by %q, %v; want %q", entry.By, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package firewall
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// What the clock says has ended, because it was set forth, is still in the kernel; so the next
+// change does not build on it.
+func TestNoTimeoutOutlivesAClockThatWasSet(t *testing.T) {
+	ownNetwork(t)
+	now := start
+	f := New(at(&now))
+	r := exampleRules()
+	r.Peers[2].Expires = start.Add(time.Hour)
+	apply(t, f, r)
+	now = start.Add(2 * time.Hour)
+	without := exampleRules()
+	without.Peers = slices.Delete(without.Peers, 2, 3)
+	apply(t, f, without)
+	if l := listing(t); strings.Contains(l, "10.99.0.3") {
+		t.Errorf("who has expired by the new time is still in:\n%s", l)
+	}
+	again := exampleRules()
+	again.Peers[2].Expires = now.Add(12 * time.Hour)
+	apply(t, f, again)
+	if l := listing(t); !strings.Contains(l, "10.99.0.3 timeout 12h") {
+		t.Errorf("who may come again has another timeout:\n%s", l)
+	}
+}
+
+// What another program does to a table that was just made is not taken for what was made.
+func TestATableChangedAtOnceIsMadeAgain(t *testing.T) {
+	ownNetwork(t)
+	now := start
+	apply(t, New(at(&now)), exampleRules())
+	want := listing(t)
+	for _, when := range [][]int{{0}, {1}, {1, 3}} { // before it is written, after, and twice
+		f := New(at(&now))
+		asked := 0
+		f.generation = func() (uint32, error) {
+			n, err := generation()
+			if slices.Contains(when, asked) {
+				nft(t, "flush set inet panteras closed4")
+			}
+			asked++
+			return n, err
+		}
+		apply(t, f, exampleRules())
+		if got := listing(t); (got != want) == f.InForce() {
+			t.Errorf("changed at questions %v: in force is %v, -want +got:\n%s", when, f.InForce(), cmp.Diff(want, got))
+		}
+	}
+}
