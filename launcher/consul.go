@@ -76,12 +76,7 @@ func consul(b *builder) Daemon {
 		Argv: argv, Env: b.env(b.state("consul"), nil), Files: files, Probe: b.consulProbe(api), UI: b.consulUI(api),
 		Stop: Stop{"SIGTERM", 20}, // it gives itself 15 s to leave
 	}
-	if api.plain != 0 {
-		d.tcp(b.ListenIP, "CONSUL_PARAMS", api.plain)
-	}
-	if port := api.tlsPort(); port != 0 && port != api.plain {
-		d.tcp(b.ListenIP, "CONSUL_HTTP_ADDR", port)
-	}
+	api.claim(&d, b.ListenIP, argv)
 	d.tcp(b.ListenIP, "CONSUL_PARAMS", portOption(argv, "dns-port", consulDNS))
 	d.udp(b.ListenIP, "CONSUL_PARAMS", portOption(argv, "dns-port", consulDNS))
 	lan := portOption(argv, "serf-lan-port", consulSerfLAN)

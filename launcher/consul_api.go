@@ -43,12 +43,25 @@ func (b *builder) consulAPI(argv []string) consulAPI {
 	if err != nil {
 		return api
 	}
-	// A name may stand for this host, and an address that is another host's does not.
-	if a, err := netip.ParseAddr(u.Hostname()); err == nil && !a.IsLoopback() && a != b.ConsulIP && !b.isOwn(a) {
-		return api
+	if b.isOwnConsul(u.Hostname(), api.plain == 0) {
+		api.tls = u
 	}
-	api.tls = u
 	return api
+}
+
+// isOwnConsul tells whether a host is this one for sure. Any name may be, and is taken to
+// be where this host's Consul cannot be asked in another way.
+func (b *builder) isOwnConsul(host string, onlyWay bool) bool {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.IsLoopback() || a == b.ConsulIP || b.isOwn(a)
+	}
+	names := []string{"localhost", b.Hostname, b.FQDN}
+	for _, domain := range []string{b.ConsulDomain, consulDomain} {
+		node := b.Hostname + ".node."
+		names = append(names, node+domain, node+b.ConsulDC+"."+domain)
+	}
+	host = strings.TrimSuffix(host, ".")
+	return onlyWay || slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(host, name) })
 }
 
 // consulProbe asks Consul as everybody on this host does.
@@ -74,17 +87,19 @@ func (b *builder) consulUI(api consulAPI) string {
 	return b.probeHTTP(api.plain, leaderPath).URL
 }
 
-// tlsPort is the port of the URL, 0 if none is known.
-func (api consulAPI) tlsPort() uint16 {
-	if api.tls == nil {
-		return 0
+// claim takes the ports that Consul surely listens at for its API. A URL without a port, or
+// that others answer as well, may be that of a proxy.
+func (api consulAPI) claim(d *Daemon, listen netip.Addr, argv []string) {
+	if api.plain != 0 {
+		d.tcp(listen, "CONSUL_PARAMS", api.plain)
 	}
-	text := api.tls.Port()
-	if text == "" {
-		text = "443"
+	if port := portOption(argv, "https-port", 0); port != 0 {
+		d.tcp(listen, "CONSUL_PARAMS", port)
+	} else if api.plain == 0 && api.tls != nil {
+		if n, err := strconv.ParseUint(api.tls.Port(), 10, 16); err == nil {
+			d.tcp(listen, "CONSUL_HTTP_ADDR", uint16(n))
+		}
 	}
-	n, _ := strconv.ParseUint(text, 10, 16)
-	return uint16(n)
 }
 
 // noHTTP finds in configuration text that Consul has no port for HTTP.
@@ -112,10 +127,14 @@ func turnsOffHTTP(argv []string) bool {
 func (c *checker) checkConsulAPI() {
 	i := slices.IndexFunc(c.daemons, func(d Daemon) bool { return d.Name == "consul" })
 	api := c.consulAPI(c.daemons[i].Argv)
-	if api.plain != 0 || api.tls != nil || strings.HasPrefix(c.ConsulHTTPAddr, "unix://") {
+	if api.plain != 0 || api.tls != nil {
 		return
 	}
 	port := portOption(c.daemons[i].Argv, "https-port", consulHTTPS)
-	c.errorf("CONSUL_HTTP_ADDR", "is not how this host's Consul can be asked, because CONSUL_PARAMS turn HTTP without TLS off; set CONSUL_HTTP_ADDR=https://%s, and CONSUL_CACERT",
-		net.JoinHostPort(addrText(c.ConsulIP), strconv.Itoa(int(port))))
+	over := net.JoinHostPort(addrText(c.ConsulIP), strconv.Itoa(int(port)))
+	if strings.HasPrefix(c.ConsulHTTPAddr, "unix://") {
+		c.errorf("CONSUL_HTTP_ADDR", "is a socket, at which nobody sees whether this host's Consul is ready, and CONSUL_PARAMS turn HTTP without TLS off; leave HTTP on, or set CONSUL_HTTP_ADDR=https://%s, and CONSUL_CACERT", over)
+		return
+	}
+	c.errorf("CONSUL_HTTP_ADDR", "is not how this host's Consul can be asked, because CONSUL_PARAMS turn HTTP without TLS off; set CONSUL_HTTP_ADDR=https://%s, and CONSUL_CACERT", over)
 }

@@ -42,6 +42,9 @@ func TestFindings(t *testing.T) {
 		{"servers that cannot be read", "error", "CONSUL_HOSTS", []string{"MASTER=false", three, "CONSUL_HOSTS=0.0.0.0"}, "neither an address nor a name"},
 		{"servers that are looked up", "error", "CONSUL_HOSTS", []string{"CONSUL_HOSTS='provider=aws tag_key=x'"}, "leaves open how many servers there are; say so with CONSUL_PARAMS=-bootstrap-expect=3"},
 		{"a Consul that is asked without TLS, which it does not do", "error", "CONSUL_HTTP_ADDR", []string{"CONSUL_PARAMS=-http-port=-1 -https-port=8543"}, "CONSUL_PARAMS turn HTTP without TLS off; set CONSUL_HTTP_ADDR=https://10.0.0.5:8543, and CONSUL_CACERT"},
+		{"a Consul at a socket only", "error", "CONSUL_HTTP_ADDR", []string{"CONSUL_HTTP_ADDR=unix:///run/consul.sock", "CONSUL_PARAMS=-http-port=-1"}, "is a socket, at which nobody sees whether this host's Consul is ready, and CONSUL_PARAMS turn HTTP without TLS off; leave HTTP on, or set CONSUL_HTTP_ADDR=https://10.0.0.5:8501"},
+		{"a port that Consul has for TLS", "error", "STATUS_LISTEN", []string{"STATUS_LISTEN=127.0.0.1:8501", "CONSUL_PARAMS=-https-port=8501"}, "makes the status page take TCP port 8501, which consul takes as well"},
+		{"a port that Consul has for TLS alone", "error", "STATUS_LISTEN", []string{"STATUS_LISTEN=127.0.0.1:8501", "CONSUL_HTTP_ADDR=https://10.0.0.5:8501", "CONSUL_PARAMS=-http-port=-1"}, "makes the status page take TCP port 8501, which consul takes as well"},
 		{"the same in its configuration", "error", "CONSUL_HTTP_ADDR", []string{`CONSUL_PARAMS=-hcl 'ports { https = 8501, http = -1 }'`, "CONSUL_HTTP_ADDR=http://10.0.0.5:8500"}, `CONSUL_HTTP_ADDR="http://10.0.0.5:8500" is not how this host's Consul can be asked…set CONSUL_HTTP_ADDR=https://10.0.0.5:8501`},
 		{"the same where another host is asked", "error", "CONSUL_HTTP_ADDR", []string{"CONSUL_PARAMS=-http-port -1", "CONSUL_HTTP_ADDR=https://10.0.0.6:8501"}, "set CONSUL_HTTP_ADDR=https://10.0.0.5:8501"},
 		{"two servers", "warning", "CONSUL_HOSTS", []string{"CONSUL_HOSTS=c1 c2"}, "lists 2 servers, of which no more may fail than of 1; list 1 or 3"},
@@ -109,6 +112,9 @@ func TestWhatIsNoFinding(t *testing.T) {
 		{"TUNNEL_PORT=53"}, // no gateway here
 		{"STATUS_LISTEN=127.0.0.1:9153"},
 		{"MARATHON_USER=1000"},
+		{"STATUS_LISTEN=127.0.0.1:443", "CONSUL_HTTP_ADDR=https://consul.example"}, // a proxy's, or another host's
+		{"STATUS_LISTEN=127.0.0.1:443", "CONSUL_HTTP_ADDR=https://node1:443"},      // a proxy's of this host
+		{"STATUS_LISTEN=127.0.0.1:8501", "CONSUL_HTTP_ADDR=https://10.0.0.5:8501"}, // HTTP is on: who knows
 	} {
 		if p := planEnv(t, environ...); len(p.Findings) > 0 {
 			t.Errorf("%q: %+v", environ, p.Findings)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"panteras/configs"
 	"panteras/configs/haproxy"
 )
 
@@ -39,10 +40,33 @@ func haProxy(b *builder) Daemon {
 // haProxyFiles are what HAProxy begins with: a configuration without services. Those
 // in place stay, because they are the last good ones.
 func (b *builder) haProxyFiles() []File {
-	config := haproxy.Render(nil, haproxy.OptionsOf(b.Settings, b.facts.Host.Users), nil)
+	config := haproxy.Render(nil, b.haProxyOptions(), nil)
 	var files []File
 	for _, name := range slices.Sorted(maps.Keys(config.Files)) {
 		files = append(files, File{Path: b.state("haproxy", name), Mode: "0600", Content: config.Files[name], Keep: true})
 	}
 	return files
+}
+
+// HAProxyOptions are what a host says about its HAProxy, with links to the ports that the
+// arguments of its daemons give them.
+func HAProxyOptions(loaded *configs.Loaded, host configs.HostFacts) haproxy.Options {
+	return newBuilder(loaded, Facts{Host: host}).haProxyOptions()
+}
+
+func (b *builder) haProxyOptions() haproxy.Options {
+	o := haproxy.OptionsOf(b.Settings, b.facts.Host.Users)
+	daemons := map[string]func(*builder) Daemon{"Consul": consul, "Marathon": marathon, "Mesos": mesosMaster, "Chronos": chronos}
+	for i := range o.Links {
+		link := &o.Links[i]
+		daemon, ok := daemons[link.Name]
+		if !ok {
+			continue
+		}
+		d := daemon(b)
+		if scheme, port := d.WebUI(); port != 0 {
+			link.Port, link.TLS = port, scheme == "https"
+		}
+	}
+	return o
 }

@@ -10,7 +10,9 @@ import (
 
 // TestJSONContract reads a plan as a program would that knows its fields, and no others.
 func TestJSONContract(t *testing.T) {
-	p := planEnv(t, "MESOS_MASTER_QUORUM=7", "CONSUL_DC=DC", "KEEPALIVED_VIP=10.0.0.9")
+	p := planEnv(t, "MESOS_MASTER_QUORUM=7", "CONSUL_DC=DC", "KEEPALIVED_VIP=10.0.0.9",
+		"CONSUL_HTTP_ADDR=https://10.0.0.5:8501", "CONSUL_CACERT=/tls/ca.pem", "CONSUL_CAPATH=/tls/ca", "CONSUL_CLIENT_CERT=/tls/c.pem", "CONSUL_CLIENT_KEY=/tls/c.key",
+		"CONSUL_TLS_SERVER_NAME=server.dc1.consul", "CONSUL_HTTP_SSL_VERIFY=false")
 	encoded, err := json.Marshal(p)
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +31,17 @@ func TestJSONContract(t *testing.T) {
 				Path, Mode, Content string
 				Keep                bool
 			}
-			Probe struct{ Kind, URL, Expect, Address string }
+			Probe struct {
+				Kind, URL, Expect, Address string
+				TLS                        *struct {
+					CAFile     string `json:"ca_file"`
+					CAPath     string `json:"ca_path"`
+					CertFile   string `json:"cert_file"`
+					KeyFile    string `json:"key_file"`
+					ServerName string `json:"server_name"`
+					SkipVerify bool   `json:"skip_verify"`
+				}
+			}
 			After []string
 			Stop  struct {
 				Signal       string
@@ -54,6 +66,12 @@ func TestJSONContract(t *testing.T) {
 	for i, d := range got.Daemons {
 		if d.Name != order[i] || d.Because == "" || d.User == "" || len(d.Argv) == 0 || d.Env["PATH"] == "" || d.Probe.Kind == "" || d.Stop.Signal == "" || d.Stop.GraceSeconds == 0 {
 			t.Errorf("daemon %d lacks something: %+v", i, d)
+		}
+		if over := d.Probe.TLS; (over != nil) != (d.Name == "consul") {
+			t.Errorf("%s is asked over TLS as %+v says", d.Name, over)
+		} else if over != nil && (over.CAFile != "/tls/ca.pem" || over.CAPath != "/tls/ca" || over.CertFile != "/tls/c.pem" || over.KeyFile != "/tls/c.key" ||
+			over.ServerName != "server.dc1.consul" || !over.SkipVerify) {
+			t.Errorf("%s is asked over TLS by %+v", d.Name, *over)
 		}
 		for _, f := range d.Files {
 			if f.Path == "" || f.Mode == "" {

@@ -2,6 +2,8 @@ package launcher
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +30,10 @@ func keepalived(b *builder) Daemon {
 	}
 	if b.KeepalivedVIP.IsValid() {
 		d.Files = []File{{Path: config, Mode: "0600", Content: b.keepalivedConfig()}}
+		// One that is the host's own is not keepalived's to take away.
+		if !slices.Contains([]netip.Addr{b.IP, b.HostIP, b.ListenIP}, b.KeepalivedVIP) {
+			d.Floating = Floating{Device: b.keepalivedDevice(), Addr: b.KeepalivedVIP}
+		}
 		d.Watch = Watch{Daemon: "haproxy", Path: b.trackFile()}
 		if !d.Run {
 			d.Because = b.because("START_CONSUL_TEMPLATE", "EDGE", "SLAVE")

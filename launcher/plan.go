@@ -2,6 +2,8 @@ package launcher
 
 import (
 	"net/netip"
+	"net/url"
+	"strconv"
 	"time"
 
 	"panteras/configs"
@@ -84,6 +86,9 @@ type Daemon struct {
 	Sockets []Socket
 	// Watch is another daemon of the plan, one of After, that this one has an eye on.
 	Watch Watch
+	// Floating is an address that it may give this host, and does not take back when it is
+	// killed.
+	Floating Floating
 	// TasksOutlive tells that processes which it leaves behind are tasks that its
 	// successor finds again.
 	TasksOutlive bool
@@ -93,6 +98,32 @@ type Daemon struct {
 	Metrics string
 
 	ports []port
+}
+
+// WebUI is the scheme and the port of the user interface, also where the URL leaves the
+// port to its scheme; 0 if the daemon has none.
+func (d *Daemon) WebUI() (scheme string, port uint16) {
+	where := d.UI
+	if where == "" {
+		where = d.Probe.URL
+	}
+	u, err := url.Parse(where)
+	if err != nil || u.Host == "" {
+		return "", 0
+	}
+	text := u.Port()
+	if text == "" {
+		text = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	}
+	n, _ := strconv.ParseUint(text, 10, 16)
+	return u.Scheme, uint16(n)
+}
+
+// Floating is an address that one of several hosts has, on one of its devices. The zero
+// value is none.
+type Floating struct {
+	Device string
+	Addr   netip.Addr
 }
 
 // Watch is a file that tells whether a daemon does its work. It holds "0" while it does,

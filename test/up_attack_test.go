@@ -38,6 +38,7 @@ func TestUpAttackedThroughTheStatusPort(t *testing.T) {
 	}{
 		{"reads without a token", "GET", "/api/v1/status", nil, "", 401},
 		{"reads the metrics", "GET", "/metrics", nil, "", 401},
+		{"reads logs without a token", "GET", "/api/v1/daemons/dns/logs", nil, "", 401},
 		{"stops without a token", "POST", "/api/v1/daemons/dns/stop", nil, "", 401},
 		{"guesses", "POST", "/api/v1/daemons/dns/stop", map[string]string{"Authorization": "Bearer " + strings.Repeat("0", len(token))}, "", 401},
 		{"puts the token where it is logged", "GET", "/api/v1/status?token=" + token, nil, "", 401},
@@ -46,6 +47,7 @@ func TestUpAttackedThroughTheStatusPort(t *testing.T) {
 		{"reloads without a token", "POST", "/api/v1/reload", nil, "", 401},
 		{"upgrades without a token", "POST", "/api/v1/upgrade", nil, "", 401},
 		{"is the operator", "GET", "/api/v1/status", operator, "", 200},
+		{"is the operator at the logs", "GET", "/api/v1/daemons/dns/logs", operator, "", 200},
 		{"is the operator at its metrics", "GET", "/metrics", operator, "", 200},
 		{"asks whether all is well", "GET", "/healthz", nil, "", 200},
 	} {
@@ -65,9 +67,9 @@ func TestUpAttackedThroughTheStatusPort(t *testing.T) {
 		t.Errorf("the DNS server is %+v, and had the pid %d", now, pid)
 	}
 	// Who has it does everything that he asks for.
-	act := func(what string, want int) {
+	actWith := func(what, body string, want int) {
 		t.Helper()
-		request, err := http.NewRequest("POST", "http://10.7.0.1:9000"+what, nil)
+		request, err := http.NewRequest("POST", "http://10.7.0.1:9000"+what, strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,6 +77,10 @@ func TestUpAttackedThroughTheStatusPort(t *testing.T) {
 		if code := do(t, request); code != want {
 			t.Errorf("the operator's POST %s: %d, want %d", what, code, want)
 		}
+	}
+	act := func(what string, want int) {
+		t.Helper()
+		actWith(what, "", want)
 	}
 	act("/api/v1/daemons/dns/stop", 200)
 	if now := h.status()["dns"]; now.State != launcher.StateStopped {
@@ -87,6 +93,9 @@ func TestUpAttackedThroughTheStatusPort(t *testing.T) {
 	act("/api/v1/daemons/dns/restart", 200)
 	act("/api/v1/daemons/none/restart", 404)
 	act("/api/v1/reload", 200)
+	before := h.status()["dns"].Pid
+	actWith("/api/v1/upgrade", jsonOf(t, map[string]string{"path": filepath.Join(h.bin, "panteras")}), 202)
+	h.is(t, "dns", "that of the next program", func(d launcher.DaemonStatus) bool { return d.Ready && d.Pid != before })
 	h.wantNowhere(t, token)
 }
 

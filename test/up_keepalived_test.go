@@ -5,7 +5,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -181,6 +183,53 @@ func TestUpSharesTheFloatingAddress(t *testing.T) {
 	holder, other = other, holder
 	holder.do(t, func() { holder.must(t, "stop", "keepalived") })
 	moves("when keepalived is stopped")
+	holder.do(t, func() { holder.must(t, "start", "keepalived") })
+	// What is killed takes nothing back itself, and what is stopped answers nobody.
+	for _, what := range []string{"keepalived", "launcher", "guard", "haproxy"} {
+		holder, other = other, holder
+		other.ready(t, "haproxy", "keepalived")
+		holder.ready(t, "haproxy", "keepalived")
+		holder.do(t, func() {
+			pid, sig, most := holder.status()[what].Pid, syscall.SIGKILL, aSecond
+			guard, launcher := holder.guardAndLauncher(t, networkOf(t))
+			switch what {
+			case "launcher":
+				pid = launcher
+			case "guard":
+				pid = guard
+			case "haproxy":
+				sig, most = syscall.SIGSTOP, readyTime
+			}
+			if pid <= 0 { // which would be this test and all that is with it
+				t.Fatalf("%s does not run: %+v", what, holder.status())
+			}
+			if what == "keepalived" { // whose child would take the address back
+				text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+				child, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+				if child == 0 || syscall.Kill(child, syscall.SIGSTOP) != nil {
+					t.Fatalf("keepalived has the child %q (%v)", text, err)
+				}
+			}
+			if err := syscall.Kill(pid, sig); err != nil {
+				t.Fatal(err)
+			}
+			if what == "keepalived" { // and the next start of it
+				holder.must(t, "stop", "keepalived")
+			}
+			lab.Eventually(t, most, "the floating address to be gone where "+what+" got signal "+sig.String(), func() bool { return !holdsVIP(t, "eth0") })
+			switch what {
+			case "keepalived":
+				holder.must(t, "start", "keepalived")
+			case "haproxy":
+				_ = syscall.Kill(pid, syscall.SIGCONT)
+			}
+		})
+		moves("when " + what + " got a signal")
+		if what == "launcher" || what == "guard" {
+			holder.Wait(t, patience)
+			holder.start(t)
+		}
+	}
 }
 
 // TestUpKeepsTheFloatingAddress is a host that holds the address while the only other one

@@ -21,7 +21,7 @@ import (
 const aSecond = 5 * time.Second
 
 // goneTime is how long after its launcher or guard was killed something of a host may still
-// run. On a machine that does much else, one of three kills must show it, and each must
+// run, on a machine that does nothing else. Two of three kills must show it, and each must
 // within aSecond.
 const goneTime = time.Second
 
@@ -41,13 +41,17 @@ func TestUpKilledLeavesNothing(t *testing.T) {
 				if pidNamespace {
 					h.before = []string{"unshare", "--pid", "--fork", "--kill-child", "--mount-proc"}
 				}
-				best := aSecond
-				for range 3 {
-					if best = min(best, h.killed(t, victim)); best <= goneTime {
+				var took []time.Duration
+				for good := 0; len(took) < 3; {
+					took = append(took, h.killed(t, victim))
+					if took[len(took)-1] <= time.Duration(float64(goneTime)*lab.Slowdown(t)) {
+						good++
+					}
+					if good == 2 {
 						return
 					}
 				}
-				t.Errorf("of three kills none left nothing within %v, but at best after %v", goneTime, best)
+				t.Errorf("nothing was left after %v, which is not twice %v on this machine", took, goneTime)
 			})
 		}
 	}
@@ -183,7 +187,7 @@ func TestUpDNSKilled(t *testing.T) {
 	delete(others, "dns")
 	const kills = 5
 	var took []float64
-	slowdown := 1.0
+	var slowdowns []float64
 	for kill := 1; kill <= kills; kill++ {
 		before := h.pids()["dns"]
 		// Another one each time: who asked in the moment of a kill waits for the answer.
@@ -204,13 +208,13 @@ func TestUpDNSKilled(t *testing.T) {
 			t.Errorf("after %d kills dns has restarted %d times, at last because of %q", kill, after.Restarts, after.LastExit)
 		}
 		load.stop()
-		slowdown = max(slowdown, lab.Slowdown(t))
+		slowdowns = append(slowdowns, lab.Slowdown(t))
 		if kill%2 == 0 { // what an operator asks for forgives: only some restarts in a row come at once
 			h.must(t, "restart", "dns")
 		}
 	}
-	median := time.Duration(lab.Median(took) * float64(time.Second))
-	t.Logf("from the kill to the answer: %.3f s, on a machine on which everything takes up to %.1f times as long", took, slowdown)
+	median, slowdown := time.Duration(lab.Median(took)*float64(time.Second)), lab.Median(slowdowns)
+	t.Logf("from the kill to the answer: %.3f s, on a machine on which everything takes %.1f times as long", took, slowdowns)
 	if limit := time.Duration(float64(resumeTime) * slowdown); median > limit {
 		t.Errorf("from the kill to the answer it took %v (median of %d), want no more than %v", median, kills, limit)
 	}

@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"panteras/configs"
-	"panteras/configs/haproxy"
+	"panteras/launcher"
 	"panteras/launcher/balancer"
 	"panteras/launcher/control"
 
@@ -102,7 +102,7 @@ func (o *applying) run(a *app, cmd *cobra.Command, apply func(*balancer.Balancer
 	if err := configs.JoinErrors(loaded.Findings); err != nil {
 		return &usageError{err}
 	}
-	result, err := apply(newBalancer(&loaded.Settings, host, log))
+	result, err := apply(newBalancer(loaded, host, log))
 	if err != nil && o.lenient {
 		log.Error("the snapshot has no effect", "error", err)
 		return nil
@@ -121,15 +121,16 @@ func readFileOrStdin(cmd *cobra.Command, path string) ([]byte, error) {
 }
 
 // newBalancer is the balancer of this host. The launcher reloads HAProxy where it runs.
-func newBalancer(s *configs.Settings, host configs.HostFacts, log *slog.Logger) *balancer.Balancer {
+func newBalancer(loaded *configs.Loaded, host configs.HostFacts, log *slog.Logger) *balancer.Balancer {
+	s := &loaded.Settings
 	run := filepath.Join(s.RunDir, "haproxy")
 	master := balancer.MasterSocket(filepath.Join(run, "master.sock"))
-	launcher := control.NewClient(s.RunDir)
+	client := control.NewClient(s.RunDir)
 	return &balancer.Balancer{
-		Options:  haproxy.OptionsOf(s, host.Users),
+		Options:  launcher.HAProxyOptions(loaded, host),
 		StateDir: filepath.Join(s.StateDir, "haproxy"), RunDir: run, Master: string(master), Log: log,
 		Reloader: balancer.ReloadFunc(func(ctx context.Context) error {
-			_, err := launcher.Do(ctx, "reload", "haproxy")
+			_, err := client.Do(ctx, "reload", "haproxy")
 			if err == nil {
 				return nil
 			}

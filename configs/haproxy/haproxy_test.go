@@ -20,7 +20,7 @@ func testOptions() Options {
 	return Options{
 		Listen: netip.MustParseAddr("10.0.0.5"), VIP: netip.MustParseAddr("10.0.0.9"), HTTPPort: 80, StatsPort: 81,
 		Domain: "consul", AddDomain: "my.own.domain.com", Hosts: []string{"localhost", "node1"},
-		Links: []Link{{"Consul", 8500}}, Socket: "/run/panteras/haproxy/admin.sock",
+		Links: []Link{{Name: "Consul", Port: 8500}}, Socket: "/run/panteras/haproxy/admin.sock",
 	}
 }
 

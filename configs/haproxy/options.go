@@ -37,6 +37,8 @@ type Options struct {
 type Link struct {
 	Name string
 	Port uint16
+	// TLS tells that it is one for HTTPS.
+	TLS bool
 }
 
 // The ports of everything that runs on hosts of the platform, whether on this one or
@@ -51,7 +53,7 @@ var platformPorts = map[uint16]string{
 const firstMesosPort, lastMesosPort = 31000, 32000
 
 // OptionsOf are the options that settings ask for. Socket lies in RUN_DIR; workers run
-// as the user haproxy where users has one.
+// as the user haproxy where users has one. Links have the usual ports of daemons.
 func OptionsOf(s *configs.Settings, users []string) Options {
 	o := Options{
 		Listen: s.ListenIP, VIP: s.KeepalivedVIP,
@@ -81,12 +83,12 @@ func OptionsOf(s *configs.Settings, users []string) Options {
 		runs bool
 		Link
 	}{
-		{s.StartConsul && s.ConsulServer, Link{"Consul", 8500}},
-		{s.StartMarathon, Link{"Marathon", 8080}},
-		{s.StartMesosMaster, Link{"Mesos", 5050}},
-		{s.StartChronos, Link{"Chronos", 4400}},
-		{true, Link{"HAProxy", s.HAProxyStatsPort}},
-		{true, Link{"Status", s.StatusListen.Port()}},
+		{s.StartConsul && s.ConsulServer, Link{Name: "Consul", Port: 8500}},
+		{s.StartMarathon, Link{Name: "Marathon", Port: 8080}},
+		{s.StartMesosMaster, Link{Name: "Mesos", Port: 5050}},
+		{s.StartChronos, Link{Name: "Chronos", Port: 4400}},
+		{true, Link{Name: "HAProxy", Port: s.HAProxyStatsPort}},
+		{true, Link{Name: "Status", Port: s.StatusListen.Port()}},
 	} {
 		if link.runs {
 			o.Links = append(o.Links, link.Link)

@@ -44,7 +44,11 @@ func portal(o *Options) string {
 	var links strings.Builder
 	links.WriteString("<ul>\n")
 	for _, link := range o.Links {
-		fmt.Fprintf(&links, "<li><a href=\"http://%%[var(txn.host)]:%d/\">%s</a> (port %d)</li>\n", link.Port, link.Name, link.Port)
+		scheme := "http"
+		if link.TLS {
+			scheme = "https"
+		}
+		fmt.Fprintf(&links, "<li><a href=\"%s://%%[var(txn.host)]:%d/\">%s</a> (port %d)</li>\n", scheme, link.Port, link.Name, link.Port)
 	}
 	links.WriteString("</ul>")
 	return page("%[var(txn.host)]", links.String())

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"panteras/configs"
@@ -93,6 +94,11 @@ func (y *yaml) rights(plan *launcher.Plan) {
 	capabilities := []string{"NET_BIND_SERVICE", "SYS_RESOURCE"}
 	if runs(plan, "tunnel") || runs(plan, "keepalived") {
 		capabilities = append(capabilities, "NET_ADMIN", "NET_RAW", "NET_BROADCAST")
+	}
+	if slices.ContainsFunc(plan.Daemons, func(d launcher.Daemon) bool { return d.Run && d.User != "root" && d.User != "0" }) {
+		// By their environment the launcher knows processes again that have left their daemon;
+		// without this root may not read that of other users.
+		capabilities = append(capabilities, "SYS_PTRACE")
 	}
 	y.list(2, "cap_add", capabilities)
 	if runs(plan, "tunnel") {

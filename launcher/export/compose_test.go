@@ -112,6 +112,13 @@ func TestComposeRights(t *testing.T) {
 	if s.Privileged || slices.Contains(s.CapAdd, "NET_ADMIN") || len(s.Devices) > 0 || !slices.Contains(s.CapAdd, "NET_BIND_SERVICE") {
 		t.Errorf("a master: privileged %v, %q, %v", s.Privileged, s.CapAdd, s.Devices)
 	}
+	if !slices.Contains(s.CapAdd, "SYS_PTRACE") {
+		t.Errorf("a master has daemons of other users, whose processes are found by %q", s.CapAdd)
+	}
+	loaded, plan = plantest.Of(t, "MASTER=false\nSTART_MESOS_SLAVE=false\nSTART_DNS=false\nCONSUL_HOSTS=10.0.0.1\nCONSUL_USER=root\n")
+	if s := parse(t, Compose(loaded, plan, Facts{}), nil); slices.Contains(s.CapAdd, "SYS_PTRACE") {
+		t.Errorf("where all daemons are root's: %q", s.CapAdd)
+	}
 	const socket = "bind /var/run/docker.sock:/var/run/docker.sock"
 	if slices.Contains(mounts(s), socket) {
 		t.Error("a master may open Docker's socket, which nothing there needs")

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"panteras/launcher"
 	"panteras/launcher/proc"
 
 	"golang.org/x/sys/unix"
@@ -44,6 +45,8 @@ type guard struct {
 	Cgroup   string // "" if there is none
 	// Queue are signals held back: until the launcher listens to them they would end it.
 	Queue []syscall.Signal
+	// Floating is the address that a daemon may have left on a device.
+	Floating launcher.Floating
 
 	link    *os.File
 	cgroup  *proc.Cgroup
@@ -181,6 +184,10 @@ func (g *guard) run(signals chan os.Signal) int {
 				requests = nil // it ends; SIGCHLD tells when it has
 				continue
 			}
+			if floating, ok := strings.CutPrefix(request, requestFloating); ok {
+				g.Floating = parseFloating(floating)
+				continue
+			}
 			path, upgrade := strings.CutPrefix(request, requestExec)
 			if !upgrade {
 				g.release()
@@ -234,6 +241,7 @@ func (g *guard) end(status syscall.WaitStatus) int {
 	g.cgroup.Kill()
 	left := proc.KillDescendants(killTimeout, func() { g.reap() })
 	g.cgroup.Remove()
+	drop(g.Floating)
 	if left > 0 {
 		fmt.Fprintf(os.Stderr, "panteras: %d processes of daemons do not die of SIGKILL; they hang in the kernel\n", left)
 	}

@@ -8,8 +8,10 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"panteras/launcher"
 	"panteras/launcher/proc"
 
 	"golang.org/x/sys/unix"
@@ -36,8 +38,9 @@ const upgradeTimeout = 20 * time.Second
 
 // Link is the launcher's end of the connection to its guard.
 type Link struct {
-	file    *os.File
-	replies chan string
+	file     *os.File
+	replies  chan string
+	floating atomic.Pointer[launcher.Floating]
 }
 
 // Child returns the link to the guard that started this process as its launcher; false
@@ -69,6 +72,9 @@ func Child() (*Link, bool) {
 			}
 		})
 		proc.KillDescendants(killTimeout, func() {})
+		if f := l.floating.Load(); f != nil {
+			drop(*f)
+		}
 		// Last, because where nobody reads stderr any more this is the end.
 		fmt.Fprintln(os.Stderr, "panteras: the guard (parent process) has gone; all daemons have been killed")
 		os.Exit(1)

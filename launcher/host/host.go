@@ -260,6 +260,8 @@ func (h *Host) take(left *handOver) *supervisor.Snapshot {
 			h.o.Log.Error("cannot take over a daemon", "daemon", d.Plan.Name, "pid", handle.Pid, "error", err)
 			continue
 		}
+		h.keepFloating(p, d.Plan.Floating)
+		h.changeFloating(p, d.Plan.Floating) // the guard may be another program, too
 		left.Snapshot.Daemons[i].Process = p
 	}
 	return left.Snapshot

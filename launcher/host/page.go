@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
-	"strconv"
 
 	"panteras/configs"
 	"panteras/internal/consulclient"
@@ -84,38 +83,29 @@ func pageLinks(s *configs.Settings, p *launcher.Plan) (links []page.Link) {
 	if !address.IsValid() || address.IsUnspecified() {
 		address = s.HostIP
 	}
-	add := func(name, daemon string, port uint16, path string) {
-		u := url.URL{Scheme: "http", Host: netip.AddrPortFrom(address, port).String(), Path: path}
+	add := func(name, daemon, scheme string, port uint16, path string) {
+		u := url.URL{Scheme: scheme, Host: netip.AddrPortFrom(address, port).String(), Path: path}
 		links = append(links, page.Link{Name: name, URL: u.String(), Daemon: daemon})
 	}
 	for _, d := range p.Daemons {
 		if !d.Run || !address.IsValid() {
 			continue
 		}
+		scheme, port := d.WebUI()
 		switch d.Name {
 		case "consul":
 			if s.ConsulServer { // a client has no user interface
-				add("Consul", d.Name, probePort(d), "/ui/")
+				add("Consul", d.Name, scheme, port, "/ui/")
 			}
 		case "marathon":
-			add("Marathon", d.Name, probePort(d), "/")
+			add("Marathon", d.Name, scheme, port, "/")
 		case "mesos-master":
-			add("Mesos", d.Name, probePort(d), "/")
+			add("Mesos", d.Name, scheme, port, "/")
 		case "chronos":
-			add("Chronos", d.Name, probePort(d), "/")
+			add("Chronos", d.Name, scheme, port, "/")
 		case "haproxy":
-			add("HAProxy", d.Name, s.HAProxyStatsPort, "/")
+			add("HAProxy", d.Name, "http", s.HAProxyStatsPort, "/")
 		}
 	}
 	return links
-}
-
-// probePort is the port at which a daemon is probed, where its user interface is too.
-func probePort(d launcher.Daemon) uint16 {
-	u, err := url.Parse(d.Probe.URL)
-	if err != nil {
-		return 0
-	}
-	port, _ := strconv.ParseUint(u.Port(), 10, 16)
-	return uint16(port)
 }

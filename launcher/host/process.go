@@ -18,6 +18,15 @@ type process struct {
 	name string // by which its members are known
 	// readiness is nil for a daemon that is asked, and says nothing itself.
 	*readiness
+	floats
+}
+
+// Gone is closed when nothing that belongs to the daemon is left, nor its floating address.
+func (p *process) Gone() <-chan struct{} {
+	if p.floats.over != nil {
+		return p.floats.over
+	}
+	return p.Process.Gone()
 }
 
 // Signal signals the process; one that has ended does not mind.

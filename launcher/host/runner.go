@@ -29,6 +29,7 @@ func (h runner) Start(d launcher.Daemon) (supervisor.Process, error) {
 	if err := h.writeFiles(d); err != nil {
 		return nil, err
 	}
+	h.prepareFloating(d)
 	if d.Watch.Daemon != "" {
 		// It starts when the other one is ready; the file may be of another run.
 		if err := writeWatch(d, false); err != nil {
@@ -85,6 +86,7 @@ func (h runner) Start(d launcher.Daemon) (supervisor.Process, error) {
 	}
 	started := &process{Process: p, name: name, readiness: ready}
 	started.closeAfter()
+	h.keepFloating(started, d.Floating)
 	return started, nil
 }
 
@@ -117,6 +119,9 @@ func (h runner) Reload(d launcher.Daemon, p supervisor.Process) error {
 	sig := unix.SignalNum(d.Reload)
 	if sig == 0 {
 		return fmt.Errorf("%s reads its files anew on %q, which is no signal", d.Name, d.Reload)
+	}
+	if running, ok := p.(*process); ok {
+		h.changeFloating(running, d.Floating)
 	}
 	return p.Signal(sig)
 }

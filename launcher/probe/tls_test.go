@@ -1,6 +1,8 @@
 package probe_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"io"
 	"log"
@@ -26,19 +28,35 @@ func TestOverTLS(t *testing.T) {
 	if err := os.WriteFile(authority, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	key, err := x509.MarshalPKCS8PrivateKey(server.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyFile := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	strict := httptest.NewUnstartedServer(server.Config.Handler)
+	strict.Config.ErrorLog = server.Config.ErrorLog
+	strict.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	strict.StartTLS()
+	t.Cleanup(strict.Close)
 	for _, c := range []struct {
 		what string
+		url  string
 		tls  *launcher.TLS
 		says string // "" is ready
 	}{
-		{"the authority", &launcher.TLS{CAFile: authority}, ""},
-		{"the authority, and a name of the certificate", &launcher.TLS{CAFile: authority, ServerName: "example.com"}, ""},
-		{"another name", &launcher.TLS{CAFile: authority, ServerName: "server.dc1.consul"}, "not server.dc1.consul"},
-		{"those of the system", nil, "unknown authority"},
-		{"no matter which", &launcher.TLS{SkipVerify: true}, ""},
-		{"a file that is not there", &launcher.TLS{CAFile: authority + ".old"}, authority + ".old"},
+		{"the authority", server.URL, &launcher.TLS{CAFile: authority}, ""},
+		{"the authority, and a name of the certificate", server.URL, &launcher.TLS{CAFile: authority, ServerName: "example.com"}, ""},
+		{"another name", server.URL, &launcher.TLS{CAFile: authority, ServerName: "server.dc1.consul"}, "not server.dc1.consul"},
+		{"those of the system", server.URL, nil, "unknown authority"},
+		{"no matter which", server.URL, &launcher.TLS{SkipVerify: true}, ""},
+		{"a certificate of who asks", strict.URL, &launcher.TLS{CAFile: authority, CertFile: authority, KeyFile: keyFile}, ""},
+		{"none of who asks", strict.URL, &launcher.TLS{CAFile: authority}, "certificate required"},
+		{"a file that is not there", server.URL, &launcher.TLS{CAFile: authority + ".old"}, authority + ".old"},
 	} {
-		err := probe.Check(t.Context(), launcher.Probe{Kind: launcher.ProbeHTTP, URL: server.URL, Expect: ":8300", TLS: c.tls})
+		err := probe.Check(t.Context(), launcher.Probe{Kind: launcher.ProbeHTTP, URL: c.url, Expect: ":8300", TLS: c.tls})
 		if c.says == "" && err != nil || c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)) {
 			t.Errorf("%s: %v, want %q", c.what, err, c.says)
 		}

@@ -104,20 +104,20 @@ func (r registrar) plain(name string, port uint16) Service {
 
 // web is the service of a daemon with a user interface, checked as it is probed.
 func (r registrar) web(name string, d launcher.Daemon) Service {
+	scheme, port := d.WebUI()
+	service := r.plain(name, port)
+	if scheme == "https" {
+		// HAProxy does not speak TLS to servers, and the agent that looks has no authority
+		// to judge a certificate by.
+		service.CheckTCP = net.JoinHostPort(r.reach(r.ListenIP), strconv.Itoa(int(port)))
+		return service
+	}
 	where := d.UI
 	if where == "" {
 		where = d.Probe.URL
 	}
 	u, err := url.Parse(where)
 	if err != nil {
-		return r.plain(name, 0)
-	}
-	port, _ := strconv.ParseUint(u.Port(), 10, 16)
-	service := r.plain(name, uint16(port))
-	if u.Scheme == "https" {
-		// HAProxy does not speak TLS to servers, and the agent that looks has no authority
-		// to judge a certificate by.
-		service.CheckTCP = net.JoinHostPort(r.reach(r.ListenIP), u.Port())
 		return service
 	}
 	service.Tags = []string{haproxyTag}

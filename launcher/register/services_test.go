@@ -62,6 +62,9 @@ func TestServices(t *testing.T) {
 		{"a Consul that takes nothing but TLS, which HAProxy does not speak", []string{
 			"SLAVE=false", "START_MESOS_MASTER=false", "START_MARATHON=false", "START_CHRONOS=false", "START_DNS=false", "CONSUL_HTTP_ADDR=https://10.0.0.5:8501", "CONSUL_PARAMS=-http-port=-1",
 		}, []Service{{Name: "consul-ui", Address: "10.0.0.5", Port: 8501, CheckTCP: "10.0.0.5:8501"}}},
+		{"the same at the port that HTTPS has", []string{
+			"SLAVE=false", "START_MESOS_MASTER=false", "START_MARATHON=false", "START_CHRONOS=false", "START_DNS=false", "CONSUL_HTTP_ADDR=https://consul.example", "CONSUL_PARAMS=-http-port=-1",
+		}, []Service{{Name: "consul-ui", Address: "10.0.0.5", Port: 443, CheckTCP: "10.0.0.5:443"}}},
 		{"a master, and nothing that an operator does not want", []string{
 			"SLAVE=false", "REGISTER_CONSUL_UI=false", "REGISTER_MESOS_MASTER=false", "REGISTER_CHRONOS=false", "START_DNS=false",
 		}, []Service{web("marathon", "http://10.0.0.5:8080/v2/leader", 8080)}},

@@ -90,8 +90,8 @@ func (s *Supervisor) adopt(d *daemon, next launcher.Daemon, force bool) (begun b
 		}
 		return false, nil
 	case !before.Run:
-		d.wanted = true
-		s.wait(d)
+		d.wanted, d.failures = true, 0
+		s.restart(d) // what ran before may still be stopping
 		return true, nil
 	case !d.wanted: // an operator stopped it
 		return false, nil

@@ -93,6 +93,34 @@ func TestReloadStartsAndStopsWhatTheSettingsSay(t *testing.T) {
 	})
 }
 
+// A daemon that is wanted again while it still stops keeps its grace, and starts anew
+// when that is over.
+func TestReloadSwitchesOnWhatStillStops(t *testing.T) {
+	for _, daemon := range []launcher.Daemon{{Name: "chronos"}, {Name: "chronos", TasksOutlive: true}} {
+		on := daemons(daemon)
+		bubble(t, on, func(r *rig) { r.stubborn["chronos"] = true }, func(r *rig) {
+			r.pass(time.Second)
+			off := changed(on, func(d map[string]*launcher.Daemon) { d["chronos"].Run = false })
+			r.next = off
+			if err := r.Supervisor.Reload(r.t.Context(), ""); err != nil {
+				t.Error(err)
+			}
+			r.pass(time.Second)
+			r.want("chronos", launcher.StateStopping)
+			r.next = on
+			ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+			defer cancel()
+			if err := r.Supervisor.Reload(ctx, ""); err != nil {
+				t.Errorf("tasks outlive %v: %v", daemon.TasksOutlive, err)
+			}
+			s := r.want("chronos", launcher.StateReady)
+			if got, want := r.took(), []string{"start chronos", "chronos gets signal 15", "chronos is killed", "start chronos"}; !slices.Equal(got, want) || s.Restarts != 0 {
+				t.Errorf("tasks outlive %v: events %q, %d restarts", daemon.TasksOutlive, got, s.Restarts)
+			}
+		})
+	}
+}
+
 func TestReloadLeavesAloneWhatAnOperatorStopped(t *testing.T) {
 	plan := daemons(consul)
 	bubble(t, plan, nil, func(r *rig) {
