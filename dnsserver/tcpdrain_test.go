@@ -25,14 +25,17 @@ func TestAStoppingServerAnswersWhoHasNotAskedYet(t *testing.T) {
 	}
 	began := time.Now()
 	d.srv.tcp.drain()
-	if err := ask(&dns.Conn{Conn: late}); err != nil {
-		t.Errorf("who asked after the server began to stop: %v", err)
-	}
-	for who, conn := range map[string]io.Reader{"who had an answer": asked, "who says nothing": silent} {
+	ends := func(who string, conn io.Reader) {
+		t.Helper()
 		if got, err := io.ReadAll(conn); len(got) != 0 || err != nil {
 			t.Errorf("%s got %x, %v, want the end", who, got, err)
 		}
 	}
+	ends("who had an answer", asked)
+	if err := ask(&dns.Conn{Conn: late}); err != nil {
+		t.Errorf("who asked after the server began to stop: %v", err)
+	}
+	ends("who says nothing", silent)
 	if took := time.Since(began); took > tcpIdle/2 {
 		t.Errorf("the end came after %v", took)
 	}
