@@ -23,6 +23,7 @@ type tcpConn struct {
 	filed   int64        // what order was when idleConns looked last
 	place   int          // in idleConns; -1: not in it
 	ending  atomic.Bool
+	asked   bool          // the reader's own
 	slots   chan struct{} // one token for each query in flight
 	out     chan []byte   // framed answers; as large as slots, so no sender waits
 	pending sync.WaitGroup
@@ -84,6 +85,7 @@ func (c *tcpConn) read() {
 		if left > 0 {
 			left = max(left-len(length)-len(pkt), 0)
 		}
+		c.asked = true
 		c.active.Store(monotonic())
 		c.slots <- struct{}{}
 		c.pending.Add(1)
@@ -125,11 +127,14 @@ func (c *tcpConn) fill(r *bufio.Reader, b []byte) bool {
 }
 
 // awaitByte waits for the next message, at most tcpIdle after the last answer. A client may wait for answers as long as those take. Once the server stops,
-// only what has arrived by then counts: *left is how many bytes of that are not read yet, -1 until then.
+// only what has arrived by then counts, or of a client that has not asked yet, what comes at once: *left is how many bytes of that are not read yet, -1 until then.
 func (c *tcpConn) awaitByte(r *bufio.Reader, left *int) bool {
 	for {
 		if c.ending.Load() {
 			if *left < 0 {
+				if !c.asked {
+					c.awaitFirst(r)
+				}
 				*left = r.Buffered() + c.arrived()
 			}
 			return *left > 0
@@ -147,6 +152,16 @@ func (c *tcpConn) awaitByte(r *bufio.Reader, left *int) bool {
 		}
 		if !isTimeout(err) || (!c.waits() && !c.ending.Load()) {
 			return false
+		}
+	}
+}
+
+// awaitFirst gives a client that has connected and not asked yet the time to do so: it cannot know that the server stops.
+func (c *tcpConn) awaitFirst(r *bufio.Reader) {
+	for end := time.Now().Add(tcpLinger); time.Now().Before(end); {
+		_ = c.conn.SetReadDeadline(end)
+		if _, err := r.Peek(1); err == nil || !isTimeout(err) {
+			return
 		}
 	}
 }

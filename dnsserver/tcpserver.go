@@ -23,7 +23,7 @@ const (
 	// tcpSendBuffer is how many bytes of answers the kernel may keep for a client that does not read (it takes twice as much, socket(7)): one of the longest. Left to
 	// itself it keeps 4 MB, and who asks without reading costs all the work of filling them.
 	tcpSendBuffer = 64 << 10
-	// tcpLinger is how long a stopping server waits for the rest of a message, and for a client to take its answers and close.
+	// tcpLinger is how long a stopping server waits for the first query of a connection, for the rest of a message, and for a client to take its answers and close.
 	tcpLinger = 500 * time.Millisecond
 	// acceptRest is how long a stopping server goes on accepting what the kernel has accepted for it.
 	acceptRest = 20 * time.Millisecond

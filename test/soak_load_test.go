@@ -38,6 +38,7 @@ type soakLoad struct {
 
 	recursed bool // only names that recursors have are asked for
 	over     chan struct{}
+	silent   chan struct{} // nobody asks any more
 	senders  sync.WaitGroup
 	sockets  []*soakSocket
 
@@ -77,7 +78,7 @@ func startSoakLoad(t testing.TB, server netip.AddrPort, rate int) *soakLoad {
 
 func (l *soakLoad) start(t testing.TB, server netip.AddrPort, rate int) *soakLoad {
 	t.Helper()
-	l.over = make(chan struct{})
+	l.over, l.silent = make(chan struct{}), make(chan struct{})
 	for i := range soakSockets {
 		conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(server))
 		if err != nil {
@@ -119,6 +120,7 @@ func (l *soakLoad) stop() {
 		close(l.over)
 	}
 	l.senders.Wait()
+	close(l.silent)
 	for _, s := range l.sockets {
 		_ = s.conn.SetReadDeadline(time.Now().Add(soakLost))
 	}
@@ -252,7 +254,7 @@ func (s *soakSocket) receive() {
 			s.answer(buf[:n])
 		}
 		select {
-		case <-s.load.over:
+		case <-s.load.silent:
 			if s.idle() {
 				return
 			}
