@@ -156,12 +156,29 @@ func (b *tab) peers(w *world) {
 	b.press("[aria-label='Remove dave-phone']")
 	b.confirm("Remove dave-phone?")
 	b.until("it is gone", "!document.querySelector('[data-key=dave-phone]')")
+
+	b.press("#add-peer")
+	b.until("the name has the focus again", "document.activeElement.id === 'peer-name'")
+	b.do(chromedp.KeyEvent("erin-desk"))
+	b.press("#peer summary")
+	for selector, text := range map[string]string{"#peer-allow": "10.1.0.0/24:tcp/443 10.2.0.0/24", "#peer-key": strings.Repeat("A", 43) + "="} {
+		b.focus(selector)
+		b.do(chromedp.KeyEvent(text))
+	}
+	b.focus("#peer [name=preshared]")
+	b.do(chromedp.KeyEvent(" "))
+	b.usable("a form with more")
+	b.focus("#peer-name")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.until("erin's client file", "document.querySelector('#issued[open]')")
+	b.do(chromedp.KeyEvent(kb.Escape))
 	w.set(func(w *world) {
 		by := " by status page at 127.0.0.1"
 		want := []string{
 			"add alice-laptop" + by + ": {Name:alice-laptop System:linux Expires: Allow: PublicKey: Preshared:false}",
 			"add dave-phone" + by + ": {Name:dave-phone System:mobile Expires:30d Allow: PublicKey: Preshared:false}",
 			"disable dave-phone" + by, "enable dave-phone" + by, "remove dave-phone" + by,
+			"add erin-desk" + by + ": {Name:erin-desk System:linux Expires: Allow:10.1.0.0/24:tcp/443 10.2.0.0/24 PublicKey:" + strings.Repeat("A", 43) + "= Preshared:true}",
 		}
 		if diff := cmp.Diff(want, w.calls); diff != "" {
 			b.t.Errorf("what was done:\n%s", diff)

@@ -104,10 +104,25 @@ func pageComesBack(t *testing.T, chromium context.Context) {
 	b.press("[aria-label='Start zookeeper']")
 	b.badge("daemons", "zookeeper", "ready")
 	b.refusedAndHidden(s)
+
+	// A launcher with another page: what is shown is loaded anew, and is not before.
+	b.run("window.mine = true")
+	s.stop()
+	b.until("the launcher is gone again", "document.querySelector('#line.bad')")
+	s = w.serve(t, s.address)
+	b.live()
+	if !js[bool](b, "window.mine === true") {
+		t.Error("the page loads itself anew, and the launcher has the same one")
+	}
+	b.run("document.documentElement.dataset.edition = 'older'")
+	s.stop()
+	b.until("the launcher is gone once more", "document.querySelector('#line.bad')")
+	s = w.serve(t, s.address)
+	b.loaded("the other page is loaded", "window.mine === undefined && document.querySelector('#line.good')")
 	s.stop()
 	w.token = strings.Repeat("f", 64)
 	w.serve(t, s.address)
-	b.until("the old login is worth nothing", "document.querySelector('#token')")
+	b.loaded("the old login is worth nothing", "document.querySelector('#token')")
 }
 
 // refusedAndHidden looks at a log while there are too many, and hides the tab.

@@ -99,6 +99,8 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request, one session) {
 		case <-news:
 		case <-r.Context().Done():
 			return
+		case <-one.ended:
+			return
 		case <-p.ctx.Done():
 			return
 		}
@@ -133,6 +135,8 @@ func (p *Page) log(w http.ResponseWriter, r *http.Request, one session) {
 			if s.send("", nil) != nil {
 				return
 			}
+		case <-one.ended:
+			return
 		case <-p.ctx.Done():
 			return
 		}

@@ -88,8 +88,17 @@ func New(o Options) *Page {
 	return p
 }
 
-// SetToken replaces the Token of [Options]. With another one all sessions have ended.
-func (p *Page) SetToken(token string) { p.sessions.Store(newSessions(token, p.o.Now)) }
+// SetToken replaces the Token of [Options]. With another one all sessions have ended,
+// and so have their streams.
+func (p *Page) SetToken(token string) {
+	next, old := newSessions(token, p.o.Now), p.sessions.Load()
+	if old != nil && old.token == next.token {
+		return
+	}
+	if old = p.sessions.Swap(next); old != nil {
+		close(old.ended)
+	}
+}
 
 func newPoll[T any](p *Page, every, patience time.Duration, fetch func(context.Context) (T, error)) poll[T] {
 	return poll[T]{fetch: fetch, every: every, patience: patience, now: p.o.Now, ctx: p.ctx, running: &p.running}

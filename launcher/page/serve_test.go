@@ -40,6 +40,10 @@ func TestLogin(t *testing.T) {
 	if raw, _ := base64.RawURLEncoding.DecodeString(c.Value); strings.Contains(string(raw), secret) {
 		t.Error("the cookie holds the token")
 	}
+	// Without a script one sees how things were when the page was loaded.
+	if answer, body := v.ask("GET", "/page/", "", nil); answer.StatusCode != http.StatusOK || !strings.Contains(body, `data-key="mesos-master"`) || !strings.Contains(body, "alice-laptop") {
+		t.Errorf("who has logged in sees %d %s", answer.StatusCode, body)
+	}
 	if answer, _ := v.ask("GET", "/page/session", "", nil); answer.StatusCode != http.StatusNoContent {
 		t.Errorf("the session is answered with %d", answer.StatusCode)
 	}
@@ -58,6 +62,11 @@ func TestAnotherToken(t *testing.T) {
 	served := w.serve(t, "")
 	v := &visitor{t: t, address: served.address}
 	v.login()
+	streams := []string{"/page/events", "/page/daemons/consul/log"}
+	var ends []<-chan error
+	for _, path := range streams {
+		ends = append(ends, v.opened(path))
+	}
 	session := func() int {
 		answer, _ := v.ask("GET", "/page/session", "", nil)
 		return answer.StatusCode
@@ -66,7 +75,19 @@ func TestAnotherToken(t *testing.T) {
 	if got := session(); got != http.StatusNoContent {
 		t.Errorf("with the same token the session is answered with %d", got)
 	}
+	for i, end := range ends {
+		select {
+		case err := <-end:
+			t.Errorf("with the same token %s ends: %v", streams[i], err)
+		default:
+		}
+	}
 	served.page.SetToken(strings.Repeat("1", 64))
+	for i, end := range ends {
+		if err := <-end; err != nil {
+			t.Errorf("with another token %s does not end: %v", streams[i], err)
+		}
+	}
 	if got := session(); got != http.StatusUnauthorized {
 		t.Errorf("with another token the session is answered with %d", got)
 	}

@@ -25,10 +25,11 @@ type sessions struct {
 	none  bool // there is no token, and nobody is let in
 	key   []byte
 	now   func() time.Time
+	ended chan struct{} // closed when the token is another one
 }
 
 func newSessions(token string, now func() time.Time) *sessions {
-	return &sessions{token: sha256.Sum256([]byte(token)), none: token == "", key: mac([]byte(token), "sessions of the status page"), now: now}
+	return &sessions{token: sha256.Sum256([]byte(token)), none: token == "", key: mac([]byte(token), "sessions of the status page"), now: now, ended: make(chan struct{})}
 }
 
 func mac(key []byte, text string) []byte {
@@ -47,6 +48,7 @@ func (s *sessions) right(token string) bool {
 type session struct {
 	id      string
 	expires time.Time
+	ended   <-chan struct{}
 }
 
 // cookie makes a new one.
@@ -86,7 +88,7 @@ func (s *sessions) parse(value string) (session, bool) {
 		return session{}, false
 	}
 	expires := time.Unix(int64(binary.BigEndian.Uint64(id)), 0)
-	return session{string(id), expires}, s.now().Before(expires)
+	return session{string(id), expires, s.ended}, s.now().Before(expires)
 }
 
 // proof is what a page of ours knows and no other page: a request that changes

@@ -59,6 +59,17 @@ func (b *tab) until(what, expression string) {
 	lab.Eventually(b.t, patient, what+"; the page says:\n"+b.text("body"), func() bool { return js[bool](b, "!!("+expression+")") })
 }
 
+// loaded waits as until does, while the page loads itself anew: there is nothing to ask then.
+func (b *tab) loaded(what, expression string) {
+	b.t.Helper()
+	lab.Eventually(b.t, patient, what, func() bool {
+		ctx, cancel := context.WithTimeout(b.ctx, patient)
+		defer cancel()
+		ok, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		return err == nil && ok
+	})
+}
+
 // size makes the window of a computer or a telephone, light or dark.
 func (b *tab) size(width, height int64, scale float64, scheme string) {
 	b.t.Helper()

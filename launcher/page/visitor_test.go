@@ -70,8 +70,8 @@ func newVisitor(t *testing.T) (*visitor, *world) {
 	return &visitor{t: t, address: w.serve(t, "").address}, w
 }
 
-// events reads events of a stream until one satisfies enough.
-func (v *visitor) events(path string, enough func(event, data string) bool) {
+// stream asks for a stream of events.
+func (v *visitor) stream(path string) io.ReadCloser {
 	v.t.Helper()
 	r, err := http.NewRequestWithContext(v.t.Context(), "GET", "http://"+v.address+path, nil)
 	if err != nil {
@@ -82,8 +82,27 @@ func (v *visitor) events(path string, enough func(event, data string) bool) {
 	if err != nil {
 		v.t.Fatal(err)
 	}
-	defer func() { _ = answer.Body.Close() }()
-	lines, event := bufio.NewScanner(answer.Body), ""
+	return answer.Body
+}
+
+// opened opens a stream, and tells when it ends: nil if the server has ended it in time.
+func (v *visitor) opened(path string) <-chan error {
+	v.t.Helper()
+	body, end := v.stream(path), make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.Discard, body)
+		_ = body.Close()
+		end <- err
+	}()
+	return end
+}
+
+// events reads events of a stream until one satisfies enough.
+func (v *visitor) events(path string, enough func(event, data string) bool) {
+	v.t.Helper()
+	body := v.stream(path)
+	defer func() { _ = body.Close() }()
+	lines, event := bufio.NewScanner(body), ""
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		if name, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
