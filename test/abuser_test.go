@@ -115,6 +115,7 @@ func runAbuser(task string) error {
 		return err
 	}
 	var open []net.Conn
+	swing := &swing{enough: int64(10 * n), full: make(chan struct{})}
 	for i := range n {
 		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%abuserClients))}, Timeout: patience}
 		conn, err := dialer.Dial("tcp", server)
@@ -124,7 +125,7 @@ func runAbuser(task string) error {
 		defer conn.Close()
 		switch {
 		case kind == neverReads:
-			go askForever(conn.(*net.TCPConn))
+			go swing.askForever(conn.(*net.TCPConn))
 		case kind == drips:
 			open = append(open, conn)
 		case len(first) > 0:
@@ -132,8 +133,8 @@ func runAbuser(task string) error {
 		}
 	}
 	go dripAll(open, first)
-	for kind == neverReads && questions.Load() < int64(10*n) {
-		time.Sleep(time.Millisecond)
+	if kind == neverReads {
+		<-swing.full
 	}
 	fmt.Println("ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
@@ -142,19 +143,25 @@ func runAbuser(task string) error {
 
 // dripAll says the bytes on every connection, one now and then.
 func dripAll(open []net.Conn, bytes []byte) {
+	tick := time.NewTicker(dripTime)
+	defer tick.Stop()
 	for i := range bytes {
 		for _, conn := range open {
 			_, _ = conn.Write(bytes[i : i+1])
 		}
-		time.Sleep(dripTime) // of an abuser, which nobody waits for
+		<-tick.C
 	}
 }
 
-// questions is how many questions were written.
-var questions atomic.Int64
+// swing counts questions; it is full once enough were written.
+type swing struct {
+	questions atomic.Int64
+	enough    int64
+	full      chan struct{}
+}
 
 // askForever writes questions and reads no answers.
-func askForever(conn *net.TCPConn) {
+func (s *swing) askForever(conn *net.TCPConn) {
 	message, err := ednsQuery("www.example.org", dns.TypeTXT).Pack()
 	if err != nil || conn.SetReadBuffer(4096) != nil {
 		return
@@ -164,7 +171,9 @@ func askForever(conn *net.TCPConn) {
 		if _, err := conn.Write(frame); err != nil {
 			return // cut off: TestClientThatNeverReads waits for that
 		}
-		questions.Add(1)
+		if s.questions.Add(1) == s.enough {
+			close(s.full)
+		}
 	}
 }
 

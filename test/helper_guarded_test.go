@@ -41,16 +41,7 @@ func guardedHost(t *testing.T) *guarded {
 		h.misbehave(t, name, "alone")
 	}
 	h.misbehave(t, "registrator", "container of-docker")
-	_, certificate, key := selfSigned(t, "10.7.0.1")
-	authority := h.path("authority.pem")
-	text, err := os.ReadFile(certificate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	put(t, authority, string(text))
-	if err := os.Chmod(authority, 0o644); err != nil { // the DNS server runs as nobody
-		t.Fatal(err)
-	}
+	authority, certificate, key := h.certificates(t)
 	put(t, h.path("acl.json"), jsonOf(t, map[string]any{
 		"ports": map[string]any{"https": 8501},
 		"tls":   map[string]any{"https": map[string]any{"ca_file": authority, "cert_file": certificate, "key_file": key}},
@@ -203,4 +194,20 @@ func jsonOf(t testing.TB, value any) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// certificates makes what the host's Consul needs for TLS, and a copy of the certificate that all may read who ask it.
+func (h *upHost) certificates(t *testing.T) (authority, certificate, key string) {
+	t.Helper()
+	_, certificate, key = selfSigned(t, "10.7.0.1")
+	text, err := os.ReadFile(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority = h.path("authority.pem")
+	put(t, authority, string(text))
+	if err := os.Chmod(authority, 0o644); err != nil { // the DNS server runs as nobody
+		t.Fatal(err)
+	}
+	return authority, certificate, key
 }

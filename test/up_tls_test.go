@@ -2,7 +2,6 @@ package test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -15,16 +14,7 @@ import (
 func TestUpWithTLSAlone(t *testing.T) {
 	t.Parallel()
 	h := oneHost(t, append(only("consul", "consul-template", "dns"), "DNS_MODE=lb")...)
-	_, certificate, key := selfSigned(t, "10.7.0.1")
-	authority := h.path("authority.pem")
-	text, err := os.ReadFile(certificate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	put(t, authority, string(text))
-	if err := os.Chmod(authority, 0o644); err != nil { // the DNS server runs as nobody
-		t.Fatal(err)
-	}
+	authority, certificate, key := h.certificates(t)
 	put(t, h.path("tls.json"), jsonOf(t, map[string]any{
 		"tls":         map[string]any{"https": map[string]any{"ca_file": authority, "cert_file": certificate, "key_file": key}},
 		"performance": map[string]any{"raft_multiplier": 1},

@@ -14,8 +14,6 @@ import (
 
 	"panteras/internal/resolv"
 	"panteras/internal/statefile"
-
-	"golang.org/x/sys/unix"
 )
 
 // Host is the host as this package changes it.
@@ -221,24 +219,12 @@ func (h *Host) lock(ctx context.Context) (unlock func(), err error) {
 	if err := statefile.MakeFolder(filepath.Dir(h.Record)); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(h.Record+".lock", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
+	path := h.Record + ".lock"
+	unlock, err = statefile.Lock(ctx, path, lockPause)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("another `panteras resolvconf` is at work, and holds %s: %w", path, ctx.Err())
 	}
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { _ = f.Close() }, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			return nil, errors.Join(fmt.Errorf("cannot lock %s: %w", f.Name(), err), f.Close())
-		}
-		select {
-		case <-time.After(lockPause):
-		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("another `panteras resolvconf` is at work, and holds %s: %w", f.Name(), ctx.Err()), f.Close())
-		}
-	}
+	return unlock, err
 }
 
 // write keeps a record.

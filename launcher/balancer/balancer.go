@@ -3,7 +3,6 @@ package balancer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"panteras/configs/haproxy"
+	"panteras/internal/statefile"
 )
 
 // Reloader asks whoever runs HAProxy to make it read its files. It need not wait until
@@ -75,7 +75,7 @@ func (b *Balancer) Apply(ctx context.Context, text []byte) (*Result, error) {
 		b.refuse(err, b.lastReport(), true)
 		return nil, err
 	}
-	return b.attempt(ctx, snapshot, &pending{Snapshot: text})
+	return b.attempt(ctx, snapshot, text)
 }
 
 // Retry applies the last snapshot again, if it is pending. The result is nil if none is,
@@ -89,15 +89,15 @@ func (b *Balancer) Retry(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	defer unlock()
-	p, err := b.pending()
-	if p == nil || err != nil {
+	text, err := b.pending()
+	if text == nil || err != nil {
 		return nil, err
 	}
-	snapshot, err := haproxy.Decode(p.Snapshot)
+	snapshot, err := haproxy.Decode(text)
 	if err != nil {
 		return nil, errors.Join(err, b.forget())
 	}
-	return b.attempt(ctx, snapshot, p)
+	return b.attempt(ctx, snapshot, text)
 }
 
 // begin makes the folders, and keeps others from applying at the same time.
@@ -107,12 +107,12 @@ func (b *Balancer) begin(how int) (unlock func(), err error) {
 			return nil, err
 		}
 	}
-	return lock(filepath.Join(b.StateDir, lockFile), how)
+	return statefile.Flock(filepath.Join(b.StateDir, lockFile), how)
 }
 
-// attempt applies a snapshot, which is pending until it is in effect.
-func (b *Balancer) attempt(ctx context.Context, snapshot *haproxy.Snapshot, p *pending) (*Result, error) {
-	b.keep(p)
+// attempt applies a snapshot, which as text is pending until it is in effect.
+func (b *Balancer) attempt(ctx context.Context, snapshot *haproxy.Snapshot, text []byte) (*Result, error) {
+	b.keep(text)
 	result, err := b.apply(ctx, snapshot, b.lastReport())
 	if err != nil {
 		b.refuse(err, b.lastReport(), false)
@@ -296,21 +296,4 @@ func free(a netip.AddrPort) bool {
 		return false
 	}
 	return l.Close() == nil
-}
-
-// lock locks a file as flock(2) has it.
-func lock(path string, how int) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|syscall.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(f.Fd()), how); err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("cannot lock %s: %w", path, err)
-	}
-	return func() {
-		// A child that is just being started has it, too, and does not unlock by Close.
-		_ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN)
-		_ = f.Close()
-	}, nil
 }

@@ -62,10 +62,10 @@ func (b *Balancer) stage(ctx context.Context, config *haproxy.Config) error {
 	if syncErr := <-synced; syncErr != nil {
 		return syncErr
 	}
-	if err == nil {
-		return nil
+	if err != nil {
+		return fmt.Errorf("HAProxy does not take the configuration in %s, so the last good one stays: %w: %s", next, err, bytes.TrimSpace(output))
 	}
-	return fmt.Errorf("HAProxy does not take the configuration in %s, so the last good one stays: %w: %s", next, err, bytes.TrimSpace(output))
+	return nil
 }
 
 // stageFile writes a file aside, or links the one that is in place where it is the same:

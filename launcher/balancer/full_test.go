@@ -23,11 +23,11 @@ func TestNoRoomForPending(t *testing.T) {
 		_, err := r.Apply(t.Context(), text) // the report has no room
 		t.Log(err)
 		p, err := r.pending()
-		if err != nil || p != nil && string(p.Snapshot) != string(text) {
-			t.Errorf("another snapshot is pending: %s, %v", p.Snapshot, err)
+		if err != nil || p != nil && string(p) != string(text) {
+			t.Errorf("another snapshot is pending: %s, %v", p, err)
 		}
 		if fits := len(tags) == 2; fits != (p != nil) {
-			t.Errorf("with %d tags, pending is %v", len(tags), p)
+			t.Errorf("with %d tags, pending is %s", len(tags), p)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package balancer
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,28 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pendingFile lies in RunDir from before a snapshot is applied until it is in effect, so
-// that it is not lost with the process that applies it, or with consul-template.
+// pendingFile lies in RunDir from before a snapshot is applied until it is in effect, and
+// holds it: something may be in its way, or HAProxy does not run. So it is not lost with the
+// process that applies it, or with consul-template.
 const pendingFile = "pending.json"
-
-// pending is a snapshot that is not in effect, and may be later: something was in its
-// way, or HAProxy does not run.
-type pending struct {
-	Snapshot json.RawMessage `json:"snapshot"`
-}
 
 // keep makes a snapshot the one that is pending. Where that cannot be written nothing is:
 // an older one must not come back after it, and the next change has to try again.
-func (b *Balancer) keep(p *pending) {
+func (b *Balancer) keep(text []byte) {
 	path := filepath.Join(b.RunDir, pendingFile)
-	text, err := json.Marshal(p)
+	err := writeFile(path, text, fleeting)
 	if err == nil {
-		if err = writeFile(path, text, fleeting); err == nil {
-			return
-		}
+		return
 	}
 	err = errors.Join(err, b.forget())
-	if text != nil && writeFile(path, text, fleeting) == nil { // in the room of the older one
+	if writeFile(path, text, fleeting) == nil { // in the room of the older one
 		return
 	}
 	b.Log.Error("a snapshot that may not come into effect cannot be kept for later", "error", err)
@@ -49,21 +41,13 @@ func (b *Balancer) forget() error {
 	return err
 }
 
-// pending is what is pending; nil if nothing is.
-func (b *Balancer) pending() (*pending, error) {
-	path := filepath.Join(b.RunDir, pendingFile)
-	text, _, err := readOwn(path)
+// pending is the snapshot that is pending; nil if none is.
+func (b *Balancer) pending() ([]byte, error) {
+	text, _, err := readOwn(filepath.Join(b.RunDir, pendingFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	p := &pending{}
-	if err := json.Unmarshal(text, p); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s is no snapshot: %w", path, err), b.forget())
-	}
-	return p, nil
+	return text, err
 }
 
 // Pending tells whether a snapshot in a RunDir is not in effect and to be tried again.

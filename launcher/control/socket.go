@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"panteras/configs"
+	"panteras/internal/statefile"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,14 +52,11 @@ func listen(runDir, path string) (*net.UnixListener, error) {
 		return nil, err
 	}
 	// Two that start at the same time must not both find that there is none.
-	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	unlock, err := statefile.Flock(path+".lock", unix.LOCK_EX)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = lock.Close() }()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
-		return nil, err
-	}
+	defer unlock()
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -37,7 +36,8 @@ func (h *Host) balanceLoop(ctx context.Context) {
 		}
 		_, plan := h.current()
 		dir := filepath.Join(h.settings().RunDir, "haproxy")
-		if !runs(plan, "haproxy") || balancer.Applying(filepath.Join(h.settings().StateDir, "haproxy")) || !r.due(time.Now(), balancer.PendingSince(dir), daemonOf(h.last(), "haproxy")) {
+		haproxy, _ := daemonOf(h.last(), "haproxy")
+		if !runs(plan, "haproxy") || balancer.Applying(filepath.Join(h.settings().StateDir, "haproxy")) || !r.due(time.Now(), balancer.PendingSince(dir), haproxy) {
 			continue
 		}
 		h.retryBalancer(ctx, plan)
@@ -66,13 +66,11 @@ func (h *Host) runRetry(ctx context.Context, d launcher.Daemon) error {
 	for name, value := range d.Env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
-	if d.User != "" && os.Geteuid() == 0 {
-		uid, gid, groups, err := proc.Account(d.User)
-		if err != nil {
-			return err
-		}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: gid, Groups: groups}}
+	user, err := proc.Credential(d.User)
+	if err != nil {
+		return err
 	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: user}
 	stdout, stderr, err := h.logs.Pipe(d.Name)
 	if err != nil {
 		return err

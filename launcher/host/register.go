@@ -41,16 +41,19 @@ func (h *Host) registerLoop(ctx context.Context) {
 }
 
 // ready tells whether a daemon is.
-func ready(s launcher.Status, name string) bool { return daemonOf(s, name).Ready }
+func ready(s launcher.Status, name string) bool {
+	d, _ := daemonOf(s, name)
+	return d.Ready
+}
 
-// daemonOf is the status of a daemon; nothing if there is none.
-func daemonOf(s launcher.Status, name string) launcher.DaemonStatus {
+// daemonOf finds a daemon in a status.
+func daemonOf(s launcher.Status, name string) (launcher.DaemonStatus, bool) {
 	for _, d := range s.Daemons {
 		if d.Name == name {
-			return d
+			return d, true
 		}
 	}
-	return launcher.DaemonStatus{}
+	return launcher.DaemonStatus{}, false
 }
 
 // runs tells whether a plan runs a daemon on this host. A Consul that it does not run

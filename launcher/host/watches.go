@@ -57,8 +57,8 @@ func (h *Host) watchLoop(ctx context.Context) {
 		_, plan := h.current()
 		problem := ""
 		for _, d := range plan.Daemons {
-			of, watches := daemonIn(status, d.Watch.Daemon)
-			if self, ok := daemonIn(status, d.Name); !watches || !ok || self.Pid == 0 {
+			of, watches := daemonOf(status, d.Watch.Daemon)
+			if self, ok := daemonOf(status, d.Name); !watches || !ok || self.Pid == 0 {
 				continue
 			}
 			down, again := outage(of, worked[of.Name], now)
@@ -79,16 +79,6 @@ func (h *Host) watchLoop(ctx context.Context) {
 			timer.Stop()
 		}
 	}
-}
-
-// daemonIn finds a daemon in a status.
-func daemonIn(s launcher.Status, name string) (launcher.DaemonStatus, bool) {
-	for _, d := range s.Daemons {
-		if d.Name == name {
-			return d, true
-		}
-	}
-	return launcher.DaemonStatus{}, false
 }
 
 // writeWatch tells a daemon about the one that it watches.

@@ -57,8 +57,8 @@ func executable(file string) error {
 	return nil
 }
 
-// credential is the user to become; nil is the one that runs this.
-func credential(name string) (*syscall.Credential, error) {
+// Credential is the user to become; nil is the one that runs this.
+func Credential(name string) (*syscall.Credential, error) {
 	if name == "" {
 		return nil, nil
 	}

@@ -43,7 +43,7 @@ func (r *Reaper) start(spec Spec) (*Process, error) {
 	}
 	attributes := &syscall.SysProcAttr{Setsid: true}
 	var err error
-	if attributes.Credential, err = credential(spec.User); err != nil {
+	if attributes.Credential, err = Credential(spec.User); err != nil {
 		return nil, err
 	}
 	if os.Geteuid() != 0 || (attributes.Credential != nil && attributes.Credential.Uid != 0) {

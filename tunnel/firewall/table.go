@@ -44,21 +44,9 @@ type side struct {
 	peers, gateway, routes, closed, refused *nftables.Set
 }
 
-// batch is what writes a table: a connection to the kernel that collects commands.
-type batch interface {
-	AddTable(*nftables.Table) *nftables.Table
-	DelTable(*nftables.Table)
-	AddChain(*nftables.Chain) *nftables.Chain
-	AddRule(*nftables.Rule) *nftables.Rule
-	AddObj(nftables.Obj) nftables.Obj
-	AddSet(*nftables.Set, []nftables.SetElement) error
-	SetAddElements(*nftables.Set, []nftables.SetElement) error
-	SetDeleteElements(*nftables.Set, []nftables.SetElement) error
-}
-
-// writer writes the table of some rules into a batch.
+// writer writes the table of some rules; the connection collects the commands.
 type writer struct {
-	to    batch
+	to    *nftables.Conn
 	table *nftables.Table
 	rules *Rules
 	now   time.Time

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"panteras/internal/statefile"
-
-	"golang.org/x/sys/unix"
 )
 
 // NewFile makes a store that is one file, which everybody on the host may use at
@@ -152,26 +150,7 @@ func (f *file) lock(ctx context.Context) (unlock func(), err error) {
 	if err := statefile.MakeFolder(filepath.Dir(f.path)); err != nil {
 		return nil, err
 	}
-	l, err := os.OpenFile(f.path+".lock", os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	ticker := time.NewTicker(lockInterval)
-	defer ticker.Stop()
-	for {
-		err := unix.Flock(int(l.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { _ = l.Close() }, nil // closing gives the lock up
-		}
-		if err != unix.EWOULDBLOCK && err != unix.EINTR {
-			return nil, errors.Join(fmt.Errorf("cannot lock %s: %w", l.Name(), err), l.Close())
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("somebody else holds the lock %s: %w", l.Name(), ctx.Err()), l.Close())
-		}
-	}
+	return statefile.Lock(ctx, f.path+".lock", lockInterval)
 }
 
 // lookInterval is how often the file is looked at.
