@@ -1,12 +1,14 @@
 package firewall
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/nftables"
 )
 
 // What the clock says has ended, because it was set forth, is still in the kernel; so the next
@@ -54,5 +56,69 @@ func TestATableChangedAtOnceIsMadeAgain(t *testing.T) {
 		if got := listing(t); (got != want) == f.InForce() {
 			t.Errorf("changed at questions %v: in force is %v, -want +got:\n%s", when, f.InForce(), cmp.Diff(want, got))
 		}
+	}
+}
+
+// Who has only just expired, so that the kernel still has the element, and may come again has
+// the new end.
+func TestWhoExpiredJustNowMayComeAgain(t *testing.T) {
+	ownNetwork(t)
+	for _, until := range []time.Time{start.Add(12 * time.Hour), {}} {
+		now := start
+		f := New(at(&now))
+		r := exampleRules()
+		r.Peers[2].Expires = start.Add(expirySlack - time.Millisecond)
+		apply(t, f, r)
+		now = r.Peers[2].Expires // the kernel's clock is not there yet
+		again := exampleRules()
+		again.Peers[2].Expires = until
+		apply(t, f, again)
+		got := listing(t)
+		apply(t, New(at(&now)), again)
+		if diff := cmp.Diff(listing(t), got); diff != "" {
+			t.Errorf("until %v: -fresh +updated:\n%s", until, diff)
+		}
+	}
+}
+
+// Nobody is cut off before the end, not by a tick of the kernel's.
+func TestElementsDoNotEndEarly(t *testing.T) {
+	ownNetwork(t)
+	f := New(time.Now)
+	empty := exampleRules()
+	empty.Peers = nil
+	apply(t, f, empty)
+	r := *empty
+	var ends []time.Time
+	a, end := addr("10.99.1.0"), time.Now().Add(500*time.Millisecond)
+	for range 100 {
+		a, end = a.Next(), end.Add(5_123_456*time.Nanosecond)
+		ends = append(ends, end)
+		r.Peers = append(r.Peers, Peer{Addresses: []netip.Addr{a}, Expires: end})
+	}
+	apply(t, f, &r)
+	c, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for left := len(ends); left > 0; {
+		list, err := c.GetSetElements(f.sides[0].peers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := time.Now()
+		// By number: where the kernel resizes the set meanwhile it lists one twice for another.
+		want := 0
+		for _, end := range ends {
+			if end.After(seen) {
+				want++
+			}
+		}
+		if left = len(list); left < want {
+			t.Fatalf("there are %d elements, and %d should not have ended; the next one does in %v", left, want, ends[len(ends)-want].Sub(seen))
+		}
+	}
+	if late := time.Since(end); late > 5*time.Second {
+		t.Errorf("the last one ended %v late", late)
 	}
 }

@@ -168,15 +168,18 @@ func (p *Peer) equal(o *Peer) bool {
 }
 
 // difference returns what has to be deleted and added to come from one state of a set to
-// another. What has ended by itself is not there any more.
+// another. What has ended by itself is not there any more. What has only just ended may be,
+// and would keep its timeout where the same is to be there again; if it is not, it cannot be
+// deleted, and the whole table is replaced.
 func difference(have, want elements, now time.Time) (gone, fresh elements) {
 	gone, fresh = elements{}, maps.Clone(want)
 	for e, expires := range have {
-		if other, ok := want[e]; ok && other.Equal(expires) {
+		other, again := want[e]
+		if again && other.Equal(expires) {
 			delete(fresh, e)
 			continue
 		}
-		if expires.IsZero() || expires.After(now) {
+		if stays(expires, now) || again && expires.After(now.Add(-expirySlack)) {
 			gone[e] = expires
 		}
 	}
