@@ -82,6 +82,8 @@ func TestTunnelLeaksNothing(t *testing.T) {
 	allowed, forbidden := l.service.receive(t, serviceAddr+":8888"), l.service.receive(t, serviceAddr+":9999")
 	allowedSent := l.client.flood(t, serviceAddr+":8888", 2)
 	forbiddenSent := l.client.flood(t, serviceAddr+":9999", 10)
+	atGateway := l.gateway.receive(t, gatewayInner+":9999")
+	l.client.flood(t, gatewayInner+":9999", 2)
 	toggled := l.service.receive(t, serviceAddr+":7777")
 	l.client.flood(t, serviceAddr+":7777", 2)
 	allow := func(more ...string) {
@@ -136,14 +138,24 @@ func TestTunnelLeaksNothing(t *testing.T) {
 		return l.metric(`panteras_tunnel_refused_packets_total{reason="policy"}`) > 0
 	})
 	t.Logf("allowed: %d sent, %d arrived; forbidden: %d sent, %d arrived", allowedSent.Load(), allowed.Load(), forbiddenSent.Load(), forbidden.Load())
-	if n := forbidden.Load(); n != 0 {
-		t.Errorf("%d of %d forbidden packets got through", n, forbiddenSent.Load())
+	if there, here := forbidden.Load(), atGateway.Load(); there+here != 0 {
+		t.Errorf("%d of %d forbidden packets got through, and %d to the gateway", there, forbiddenSent.Load(), here)
 	}
-	// The positive control: with the table gone the same packets do arrive.
+	// Nor where another program has just given the interface a name that the rules do not know;
+	// the gateway would notice, but is dead.
 	l.process.Signal(syscall.SIGKILL)
 	<-l.process.Done()
+	l.gateway.run(t, "ip", "link", "set", tunnelInterface, "name", "astray") // while up: Linux 6.2
+	ceases(t, allowed, 200*time.Millisecond)
+	forged := l.gateway.counter(t, "astray", `iifname "astray"`)
+	lab.Eventually(t, patience, "packets from the interface with another name", func() bool { return forged() > 1000 })
+	if there, here := forbidden.Load(), atGateway.Load(); there+here != 0 {
+		t.Errorf("%d packets got through while the interface had another name, and %d to the gateway", there, here)
+	}
+	// The positive control: with the table gone the same packets do arrive.
 	l.gateway.run(t, "nft", "delete", "table", "inet", "panteras")
 	flows(t, forbidden)
+	flows(t, atGateway)
 }
 
 // What somebody takes away is put back, and what stands in the way is told.
