@@ -32,7 +32,7 @@ func TestResolvConfOfNetworkManager(t *testing.T) {
 					}
 				}
 				put(t, "/run/NetworkManager/resolv.conf", strings.ReplaceAll(generated, "127.0.0.77", "127.0.0.78"))
-				put(t, "/etc/resolv.conf", manages.file)
+				put(t, "/etc/resolv.conf", strings.ReplaceAll(manages.file, "127.0.0.77", "127.0.0.78"))
 				if manages.file == "" {
 					if err := os.Remove("/etc/resolv.conf"); err != nil {
 						t.Fatal(err)

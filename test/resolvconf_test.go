@@ -205,6 +205,7 @@ func (r *resolving) recursorsStay(t *testing.T, before string) {
 	if out := r.must(t, "install"); !strings.Contains(out, "/etc/resolv.conf.edited\n") {
 		t.Errorf("installed where the copy was overwritten: %s", out)
 	}
+	wantText(t, "the copy", r.run(t, "cat", "/etc/resolv.conf.orig"), "nameserver 127.0.0.77\n")
 	r.resolves(t, ownIP)
 
 	// The copy of what is left alone is gone.
@@ -214,12 +215,15 @@ func (r *resolving) recursorsStay(t *testing.T, before string) {
 	r.must(t, "install")
 	r.resolves(t, ownIP)
 
+	installed := r.files(t)
 	// As `chattr +i` does, by which some keep DHCP clients away.
 	r.run(t, "sh", "-c", "mount --bind /etc/resolv.conf /etc/resolv.conf && mount -o remount,bind,ro /etc/resolv.conf")
 	if out, err := r.command(t, "restore"); err == nil || !strings.Contains(out, "cannot put /etc/resolv.conf back") {
 		t.Errorf("restored what cannot be written: %v: %s", err, out)
 	}
-	r.resolves(t, ownIP)
+	if got := r.files(t); got != installed {
+		t.Errorf("after a restore that failed:\n%s\nwant:\n%s", got, installed)
+	}
 	r.run(t, "umount", "/etc/resolv.conf")
 	r.must(t, "restore")
 	if got := r.files(t); got != before {
