@@ -19,30 +19,31 @@ const (
 )
 
 // Settle decides what becomes of a snapshot, given the one in force. What can be
-// understood counts; in place of what cannot, the last good stays. The problems
-// are for an operator.
-func Settle(last, next *Snapshot) (Snapshot, Verdict, []error) {
+// understood counts; in place of what cannot, the last good stays, and what is broken
+// says so in the snapshot that comes back. Unless that is accepted the error tells an
+// operator why.
+func Settle(last, next *Snapshot) (Snapshot, Verdict, error) {
 	settled := *next
-	var problems []error
+	settled.Broken = make([]Broken, 0, len(next.Broken))
 	for _, b := range next.Broken {
-		kept := keepLast(last, &settled, b)
-		if kept {
-			problems = append(problems, fmt.Errorf("%w; its last good state stays in force", b.Err))
-		} else {
-			problems = append(problems, fmt.Errorf("%w; it is left out", b.Err))
+		becomes := "it is left out"
+		if keepLast(last, &settled, b) {
+			becomes = "its last good state stays in force"
 		}
+		b.Err = fmt.Errorf("%w; %s", b.Err, becomes)
+		settled.Broken = append(settled.Broken, b)
 	}
 	if settled.Cluster.Importing {
-		return *last, Refuse, append(problems, errors.New(unfinished+"; the last state stays in force until it does; "+runAgain))
+		return *last, Refuse, errors.New(unfinished + "; the last state stays in force until it does; " + runAgain)
 	}
 	// Without peers there is nothing to lose.
 	if len(last.Peers) > 0 && settled.Cluster != last.Cluster {
-		return *last, Refuse, append(problems, lost(last.Cluster, settled.Cluster))
+		return *last, Refuse, lost(last.Cluster, settled.Cluster)
 	}
 	if gone := vanished(last, &settled); gone*2 > len(last.Peers) && !next.Consistent {
-		return *last, Confirm, append(problems, fmt.Errorf("%d of %d peers are gone from the store at once; reading it again to be sure", gone, len(last.Peers)))
+		return *last, Confirm, fmt.Errorf("%d of %d peers are gone from the store at once; reading it again to be sure", gone, len(last.Peers))
 	}
-	return settled, Accept, problems
+	return settled, Accept, nil
 }
 
 const (

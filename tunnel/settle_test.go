@@ -59,9 +59,9 @@ func TestSettle(t *testing.T) {
 		{"all peers are broken", state(ours, 1), broken(state(ours), KindPeer, "peer1"), Accept, "peer1", "last good state"},
 		{"a broken cluster", state(ours, 1), broken(state(Cluster{}, 1, 2), KindCluster, ""), Accept, "peer1 peer2", "last good state"},
 	} {
-		got, verdict, problems := Settle(&test.last, &test.next)
-		said := fmt.Sprint(problems)
-		if verdict != test.verdict || names(&got) != test.want || !strings.Contains(said, test.problem) || test.problem == "" && len(problems) > 0 {
+		got, verdict, problem := Settle(&test.last, &test.next)
+		said := fmt.Sprint(got.Broken, problem)
+		if verdict != test.verdict || (problem == nil) != (verdict == Accept) || names(&got) != test.want || !strings.Contains(said, test.problem) || test.problem == "" && len(got.Broken) > 0 {
 			t.Errorf("%s: verdict %d, peers %q, problems %s", test.name, verdict, names(&got), said)
 		}
 	}
