@@ -53,13 +53,16 @@ const (
 )
 
 // Refusal is why gateways that have peers in force take nothing over from a store, given its
-// cluster, and what to do; nil if they do. (Only they know whether it is still their store.)
-func Refusal(c Cluster) error {
+// cluster, and what to do; nil if they do. Whether it is still their store is known from the
+// cluster that one of them has in force, if it has any peers; else that is zero.
+func Refusal(c, inForce Cluster) error {
 	switch {
 	case c.Importing:
 		return errors.New(unfinished + ", and until it does gateways have in force what they had; " + runAgain)
 	case !c.ULA.IsValid():
 		return errors.New("the store lacks what all gateways share: " + wiped + "; gateways have in force what they had; restore the store by `panteras peer import`")
+	case inForce.ULA.IsValid() && c != inForce:
+		return lost(inForce, c)
 	}
 	return nil
 }

@@ -70,10 +70,10 @@ func TestSettle(t *testing.T) {
 // Who changes a store is told whenever those who follow it would refuse it.
 func TestRefusal(t *testing.T) {
 	ours := NewCluster()
-	for _, c := range []Cluster{{}, ours, {ULA: ours.ULA, Importing: true}, {Importing: true}} {
+	for _, c := range []Cluster{{}, ours, NewCluster(), {ULA: ours.ULA, Importing: true}, {Importing: true}} {
 		last, next := state(ours, 1), state(c, 1)
 		_, verdict, _ := Settle(&last, &next)
-		if err := Refusal(c); (err != nil) != (verdict == Refuse) || err != nil && !strings.Contains(err.Error(), "panteras peer import") {
+		if err := Refusal(c, ours); (err != nil) != (verdict == Refuse) || err != nil && !strings.Contains(err.Error(), "panteras peer import") {
 			t.Errorf("%+v: verdict %d, and who changes it is told %v", c, verdict, err)
 		}
 	}
