@@ -312,6 +312,9 @@ func (s *Store) Publish(ctx context.Context, gateway tunnel.GatewayInfo) error {
 
 // Withdraw implements [tunnel.Store].
 func (s *Store) Withdraw(ctx context.Context, name string) error {
+	if err := s.put(ctx, placesKey(name), nil); err != nil {
+		return err
+	}
 	return s.put(ctx, gatewayKey(name), nil)
 }
 
