@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"panteras/configs"
 	"panteras/configs/haproxy"
+	"panteras/dnsserver"
 	"panteras/dnsserver/lb"
 	"panteras/internal/consulclient"
 	"panteras/launcher/balancer"
@@ -26,6 +28,10 @@ It tells where the DNS server sends questions for it, which instances Consul kno
 the service and how they are, whether HAProxy runs, and which frontend, backend and
 servers of it serve the name, or why none does.`
 
+// explainTime is how long Consul may take to answer all questions: what is known without it
+// is told all the same.
+const explainTime = 5 * time.Second
+
 func newExplainCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "explain NAME[/PATH]",
@@ -38,7 +44,9 @@ func newExplainCommand(a *app) *cobra.Command {
 			if err := configs.JoinErrors(loaded.Findings); err != nil {
 				return &usageError{err}
 			}
-			return explain(cmd.Context(), a.stdout, &loaded.Settings, host, args[0])
+			ctx, cancel := context.WithTimeout(cmd.Context(), explainTime)
+			defer cancel()
+			return explain(ctx, a.stdout, &loaded.Settings, host, args[0])
 		},
 	}
 	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel, configs.GroupDaemons)
@@ -55,7 +63,7 @@ func explain(ctx context.Context, w io.Writer, s *configs.Settings, host configs
 		}
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "DNS      %s goes to %s\n", q.Host, s.RouteOf(q.Host))
+	fmt.Fprintf(&text, "DNS      %s goes to %s\n", q.Host, dnsserver.RouteOf(s, host.HostsFile, q.Host))
 	if s.DNSMode == configs.DNSModeLB {
 		fmt.Fprintf(&text, "         A and AAAA: %s (DNS_MODE=lb)\n", explainAddress(ctx, s, host, q.Host))
 	}
