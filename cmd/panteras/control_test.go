@@ -340,6 +340,22 @@ func TestHAProxyReportPrintable(t *testing.T) {
 	}
 }
 
+func TestExplainTakesNamesAsPeopleHaveThem(t *testing.T) {
+	env := []string{"RUN_DIR=" + t.TempDir(), "CONSUL_HTTP_ADDR=127.0.0.1:1"}
+	for what, host := range map[string]string{
+		"web": "web.service.consul", "http://web.service.consul/x://y": "web.service.consul", "https://Web.service.consul:443": "Web.service.consul", "x.localhost": "x.localhost",
+	} {
+		if got := runIn(t, nil, env, "explain", what); got.code != 0 || !strings.HasPrefix(got.stdout, "DNS      "+host+" goes to ") {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+	for _, what := range []string{"", "a b", "a\nb"} {
+		if got := runIn(t, nil, env, "explain", what); got.code != 2 || got.stdout != "" || !strings.Contains(got.stderr, "write one such as") {
+			t.Errorf("%q: %+v", what, got)
+		}
+	}
+}
+
 // TestExplainWithASilentConsul: one that takes connections and answers nothing, such as a process that was stopped, keeps
 // nobody waiting, and what is known without it is told.
 func TestExplainWithASilentConsul(t *testing.T) {

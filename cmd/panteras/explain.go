@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"panteras/configs"
 	"panteras/configs/haproxy"
@@ -40,6 +41,9 @@ func newExplainCommand(a *app) *cobra.Command {
 		Example: "  panteras explain web.service.consul\n  panteras explain any.host/minions/say",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "" || strings.ContainsFunc(args[0], func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+				return usagef("%q is no name; write one such as web.service.consul, without blanks", args[0])
+			}
 			loaded, host, _ := a.look(cmd)
 			if err := configs.JoinErrors(loaded.Findings); err != nil {
 				return &usageError{err}
@@ -97,6 +101,9 @@ func writePrintable(w io.Writer, text string) error {
 // questionOf is what somebody wants to know who writes NAME[/PATH]; a name without a dot
 // is a service.
 func questionOf(s *configs.Settings, host configs.HostFacts, what string) *haproxy.Question {
+	if _, rest, ok := strings.Cut(what, "://"); ok {
+		what = rest // as a browser has it
+	}
 	name, path, _ := strings.Cut(what, "/")
 	if host, _, ok := strings.Cut(name, ":"); ok && !strings.HasPrefix(name, "[") {
 		name = host // as a Host header has it
