@@ -126,7 +126,8 @@ register() {
 }
 
 tell() {
-	local at="dig @$server -p $port"
+	local at="dig @$server -p $port" sudo=
+	[[ $EUID -eq 0 ]] || sudo='sudo '
 	cat <<-END
 
 		It runs. Try:
@@ -141,8 +142,8 @@ tell() {
 	if [[ $port == 53 ]]; then
 		cat <<-END
 			To use it for every name on this host, and to undo that before make down:
-			    sudo bin/panteras resolvconf install${asked-}
-			    sudo bin/panteras resolvconf restore
+			    ${sudo}bin/panteras resolvconf install${asked-}
+			    ${sudo}bin/panteras resolvconf restore
 		END
 	else
 		cat <<-END
@@ -206,8 +207,12 @@ stop() {
 }
 
 down() {
-	pid >/dev/null || say "nothing runs"
+	local ran
+	ran=$(pid) || say "nothing runs"
 	stop
+	if [[ -n $ran ]] && grep -qs 'panteras resolvconf install' /etc/resolv.conf /etc/systemd/resolved.conf.d/panteras-dns.conf; then
+		say "this host still asks the DNS server that ran here; to ask whom it asked before: sudo bin/panteras resolvconf restore"
+	fi
 }
 
 # One at a time: a second run waits for the first. The lock is on this script, so
