@@ -78,18 +78,22 @@ func TestTunnelLeaksNothing(t *testing.T) {
 		t.Fatal("the gateway forwards already")
 	}
 	l.start("--restricted", dir)
-	l.add("alice", func(p *tunnel.Peer) { p.Allow = rules(t, serviceAddr+"/32:udp/8888") }).connect(l.client)
+	always := []string{serviceAddr + "/32:udp/8888", serviceAddr6 + "/128:udp/8888"}
+	l.add("alice", func(p *tunnel.Peer) { p.Allow = rules(t, always...) }).connect(l.client)
 	allowed, forbidden := l.service.receive(t, serviceAddr+":8888"), l.service.receive(t, serviceAddr+":9999")
 	allowedSent := l.client.flood(t, serviceAddr+":8888", 2)
 	forbiddenSent := l.client.flood(t, serviceAddr+":9999", 10)
 	atGateway := l.gateway.receive(t, gatewayInner+":9999")
 	l.client.flood(t, gatewayInner+":9999", 2)
+	allowed6, forbidden6 := l.service.receive(t, "["+serviceAddr6+"]:8888"), l.service.receive(t, "["+serviceAddr6+"]:9999")
+	l.client.flood(t, "["+serviceAddr6+"]:8888", 1)
+	forbiddenSent6 := l.client.flood(t, "["+serviceAddr6+"]:9999", 3)
 	toggled := l.service.receive(t, serviceAddr+":7777")
 	l.client.flood(t, serviceAddr+":7777", 2)
 	allow := func(more ...string) {
 		t.Helper()
 		if _, err := l.store.Update(t.Context(), "alice", func(p *tunnel.Peer) error {
-			p.Allow = rules(t, append(more, serviceAddr+"/32:udp/8888")...)
+			p.Allow = rules(t, slices.Concat(more, always)...)
 			return nil
 		}); err != nil {
 			t.Fatal(err)
@@ -131,15 +135,20 @@ func TestTunnelLeaksNothing(t *testing.T) {
 			}
 		}
 		flows(t, allowed)
+		flows(t, allowed6)
 		t.Logf("phase %d: allowed %d of %d; forbidden sent %d", i, allowed.Load(), allowedSent.Load(), forbiddenSent.Load())
 	}
 	flows(t, forbiddenSent)
+	flows(t, forbiddenSent6)
 	lab.Eventually(t, patience, "the gateway to have seen the flood", func() bool {
 		return l.metric(`panteras_tunnel_refused_packets_total{reason="policy"}`) > 0
 	})
 	t.Logf("allowed: %d sent, %d arrived; forbidden: %d sent, %d arrived", allowedSent.Load(), allowed.Load(), forbiddenSent.Load(), forbidden.Load())
 	if there, here := forbidden.Load(), atGateway.Load(); there+here != 0 {
 		t.Errorf("%d of %d forbidden packets got through, and %d to the gateway", there, forbiddenSent.Load(), here)
+	}
+	if n := forbidden6.Load(); n != 0 {
+		t.Errorf("over IPv6 %d of %d forbidden packets got through", n, forbiddenSent6.Load())
 	}
 	// Nor where another program has just given the interface a name that the rules do not know;
 	// the gateway would notice, but is dead.
@@ -149,13 +158,14 @@ func TestTunnelLeaksNothing(t *testing.T) {
 	ceases(t, allowed, 200*time.Millisecond)
 	forged := l.gateway.counter(t, "astray", `iifname "astray"`)
 	lab.Eventually(t, patience, "packets from the interface with another name", func() bool { return forged() > 1000 })
-	if there, here := forbidden.Load(), atGateway.Load(); there+here != 0 {
+	if there, here := forbidden.Load()+forbidden6.Load(), atGateway.Load(); there+here != 0 {
 		t.Errorf("%d packets got through while the interface had another name, and %d to the gateway", there, here)
 	}
 	// The positive control: with the table gone the same packets do arrive.
 	l.gateway.run(t, "nft", "delete", "table", "inet", "panteras")
 	flows(t, forbidden)
 	flows(t, atGateway)
+	flows(t, forbidden6)
 }
 
 // What somebody takes away is put back, and what stands in the way is told.

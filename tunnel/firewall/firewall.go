@@ -81,6 +81,7 @@ func (f *Firewall) replace(r *Rules) (disturbed bool, err error) {
 		f.seen = now
 	}
 	if rules != w.count {
+		f.rules = nil // so that nobody takes it for what it should be
 		return disturbed, fmt.Errorf("another program has changed the table inet %s at once: it has %d rules in place of %d; find out which one, and keep it from that", tableName, rules, w.count)
 	}
 	return disturbed, nil
@@ -168,18 +169,15 @@ func (p *Peer) equal(o *Peer) bool {
 }
 
 // difference returns what has to be deleted and added to come from one state of a set to
-// another. What has ended by itself is not there any more. What has only just ended may be,
-// and would keep its timeout where the same is to be there again; if it is not, it cannot be
-// deleted, and the whole table is replaced.
+// another. What has ended by itself is not there any more.
 func difference(have, want elements, now time.Time) (gone, fresh elements) {
 	gone, fresh = elements{}, maps.Clone(want)
 	for e, expires := range have {
-		other, again := want[e]
-		if again && other.Equal(expires) {
+		if other, ok := want[e]; ok && other.Equal(expires) {
 			delete(fresh, e)
 			continue
 		}
-		if stays(expires, now) || again && expires.After(now.Add(-expirySlack)) {
+		if expires.IsZero() || expires.After(now) {
 			gone[e] = expires
 		}
 	}
