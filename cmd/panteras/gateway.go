@@ -10,6 +10,7 @@ import (
 	"panteras/configs"
 	"panteras/launcher/guard"
 	"panteras/tunnel"
+	"panteras/tunnel/admin"
 	"panteras/tunnel/gateway"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -44,7 +45,7 @@ func newGatewayCommand(a *app) *cobra.Command {
 		},
 	}
 	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel)
-	cmd.AddCommand(newGatewayKeyCommand(a))
+	cmd.AddCommand(newGatewayKeyCommand(a), newGatewayForgetCommand(a))
 	return cmd
 }
 
@@ -113,5 +114,20 @@ func newGatewayKeyCommand(a *app) *cobra.Command {
 		},
 	}
 	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel)
+	return cmd
+}
+
+const gatewayForgetHelp = `Take a gateway that is gone for good out of the store, so that nobody gets client
+files for it any more. Peers stay. One that runs makes itself known again within
+seconds.`
+
+func newGatewayForgetCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "forget NAME", Short: "Take a gateway that is gone out of the store", Long: gatewayForgetHelp, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.withAdmin(cmd, func(d *desk, adm *admin.Admin) error { return adm.ForgetGateway(d, args[0]) })
+		},
+	}
+	addPeerSettings(cmd)
 	return cmd
 }

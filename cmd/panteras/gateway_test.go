@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
 
 	"panteras/tunnel"
+	"panteras/tunnel/admin"
 )
 
 // The first use makes the gateway's key, in a folder of its own, and every use tells the
@@ -42,4 +44,19 @@ func TestGatewayKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantOutcome(t, key(), 1, "gateway.key", "0640")
+}
+
+// A gateway that is gone stands in the way of client files until it is forgotten.
+func TestGatewayForget(t *testing.T) {
+	o := newOffice(t)
+	o.publish(tunnel.GatewayInfo{
+		Name: "gone", Endpoint: "gone.example.com:51820", PublicKey: tunnel.PublicKey{1}, Networks: []netip.Prefix{netip.MustParsePrefix("10.99.0.0/16")},
+	})
+	wantOutcome(t, o.peer("add", "alice"), 1, "several gateways: gone, gw1", "panteras gateway forget NAME")
+	wantOutcome(t, o.command("gateway", "forget", "typo"), 1, "there are: gone, gw1")
+	wantOutcome(t, o.command("gateway", "forget", "gone"), 0, "")
+	wantOutcome(t, o.peer("add", "alice"), 0, "at gateway gw1")
+	if log := o.read("log", admin.AuditFile); !strings.Contains(log, `"command":"gateway forget","gateway":"gone"`) {
+		t.Errorf("the audit log: %s", log)
+	}
 }

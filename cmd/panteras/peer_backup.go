@@ -66,12 +66,20 @@ func newPeerImportCommand(a *app) *cobra.Command {
 				return err
 			}
 			defer audit.Close()
+			defer d.endBySignal()()
 			n, err := d.store.Import(d, backup)
 			if n > 0 {
 				fmt.Fprintf(a.stderr, "imported %d of %d peers\n", n, len(backup.Peers))
 			}
 			if err := audit.RecordImport(n, err); err != nil {
 				return err
+			}
+			before, err := store.Remembered(d.folder)
+			if err != nil {
+				return err
+			}
+			if before != "" && before != choice {
+				fmt.Fprintf(a.stderr, "the peers of this host are kept in %s from now on, and no longer in %s; restart its gateway, which does not see that by itself\n", choice, before)
 			}
 			return store.Remember(d.folder, choice)
 		},

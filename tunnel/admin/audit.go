@@ -28,6 +28,7 @@ type entry struct {
 	Time      time.Time        `json:"time"`
 	By        string           `json:"by"`
 	Command   string           `json:"command"`
+	Gateway   string           `json:"gateway,omitempty"`
 	Peer      string           `json:"peer,omitempty"`
 	PublicKey tunnel.PublicKey `json:"public_key,omitzero"`
 	Addresses []netip.Addr     `json:"addresses,omitempty"`
@@ -66,6 +67,11 @@ func (a *Audit) Record(command string, peer *tunnel.Peer) error {
 		Command: "peer " + command, Peer: peer.Name, PublicKey: peer.PublicKey, Addresses: peer.Addresses,
 		Allow: peer.Allow, Enabled: &enabled, Expires: peer.Expires,
 	})
+}
+
+// RecordForgotten writes down that a gateway was taken out of the store.
+func (a *Audit) RecordForgotten(gateway string) error {
+	return a.append(&entry{Command: "gateway forget", Gateway: gateway})
 }
 
 // RecordImport writes down an import that has brought so many peers and ended with err, unless

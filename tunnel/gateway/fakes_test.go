@@ -184,10 +184,12 @@ func (r *fakeRules) Remove() error                       { r.note("remove"); ret
 
 type fakeForwarding struct{ *fakeHost }
 
-func (f *fakeForwarding) Enable(v4, v6 bool) error {
-	f.note("forward")
-	f.look(func() { f.forwards = v4 || v6 })
-	return nil
+func (f *fakeForwarding) Enable(v4, v6 bool) (changed bool, err error) {
+	f.look(func() { changed, f.forwards = f.forwards != (v4 || v6), v4 || v6 })
+	if changed {
+		f.note("forward")
+	}
+	return changed, nil
 }
 
 func (f *fakeForwarding) Restore() error {
