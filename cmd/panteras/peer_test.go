@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"panteras/internal/lab"
+	"panteras/launcher/page"
 	"panteras/tunnel"
 	"panteras/tunnel/admin"
 	"panteras/tunnel/client"
@@ -245,6 +246,19 @@ func TestPeerListShowsWhatTheGatewayKnows(t *testing.T) {
 	}
 	if bob["last_handshake"] != nil || bob["rx_bytes"] != 0.0 || bob["endpoint"] != nil {
 		t.Errorf("bob: %v", bob)
+	}
+	// The status page reads the same.
+	answers <- string(status)
+	var shown []page.Peer
+	if err := decode([]byte(o.must("list", "--json").stdout), &shown); err != nil || len(shown) != 2 {
+		t.Fatalf("the status page reads %v, %v", shown, err)
+	}
+	if a := shown[0]; a.Name != "alice" || len(a.Addresses) == 0 || !a.Enabled || a.Expires != nil || a.LastHandshake == nil || a.LastHandshake.Day() != 1 ||
+		a.RxBytes != 7 || a.TxBytes != 9 || a.Endpoint != "192.0.2.1:1234" {
+		t.Errorf("the status page reads of alice: %+v", a)
+	}
+	if b := shown[1]; b.Name != "bob" || b.LastHandshake != nil {
+		t.Errorf("the status page reads of bob: %+v", b)
 	}
 	// A gateway that talks nonsense hides nothing of what the store knows.
 	answers <- "nonsense"
