@@ -125,7 +125,13 @@ func newGatewayForgetCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "forget NAME", Short: "Take a gateway that is gone out of the store", Long: gatewayForgetHelp, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.withAdmin(cmd, func(d *desk, adm *admin.Admin) error { return adm.ForgetGateway(d, args[0]) })
+			return a.withAdmin(cmd, func(d *desk, adm *admin.Admin) error {
+				err := adm.ForgetGateway(d, args[0])
+				if err == nil {
+					fmt.Fprintf(a.stderr, "forgot %s\n", args[0])
+				}
+				return err
+			})
 		},
 	}
 	addPeerSettings(cmd)

@@ -54,7 +54,7 @@ func TestGatewayForget(t *testing.T) {
 	})
 	wantOutcome(t, o.peer("add", "alice"), 1, "several gateways: gone, gw1", "panteras gateway forget NAME")
 	wantOutcome(t, o.command("gateway", "forget", "typo"), 1, "there are: gone, gw1")
-	wantOutcome(t, o.command("gateway", "forget", "gone"), 0, "")
+	wantOutcome(t, o.command("gateway", "forget", "gone"), 0, "forgot gone")
 	wantOutcome(t, o.peer("add", "alice"), 0, "at gateway gw1")
 	if log := o.read("log", admin.AuditFile); !strings.Contains(log, `"command":"gateway forget","gateway":"gone"`) {
 		t.Errorf("the audit log: %s", log)
