@@ -176,7 +176,7 @@ func (h *Host) restore(ctx context.Context, force bool) (*Result, error) {
 		switch {
 		case err != nil:
 			return nil, err
-		case force || now.same(c.After) || now.same(c.Before):
+		case force || c.stands(now) || now.same(c.Before):
 			undo = append(undo, c)
 			result.Paths = append(result.Paths, c.Path)
 		default:
@@ -252,7 +252,7 @@ func (h *Host) read() (record, error) {
 // holds tells whether everything is as it was left.
 func (r record) holds() bool {
 	for _, c := range r.Changes {
-		if now, err := look(c.Path); err != nil || !now.same(c.After) {
+		if now, err := look(c.Path); err != nil || !c.stands(now) {
 			return false
 		}
 	}
