@@ -350,7 +350,10 @@ func TestPeerMovesToConsul(t *testing.T) {
 	o.must("export", "--output", o.path("backup.json"))
 	node := lab.Consul(t, lab.ConsulOptions{})
 	o.env = []string{"CONSUL_HTTP_ADDR=" + node.HTTPAddr.String()}
-	wantOutcome(t, o.peer("import", "--tunnel-store", "consul", o.path("backup.json")), 0, "imported 1 of 1 peers")
+	wantOutcome(t, o.peer("import", "--tunnel-store", "consul", o.path("backup.json")), 0, "imported 1 of 1 peers", "restart its gateway", "follows file until then")
+	if got := o.must("import", "--tunnel-store", "consul", o.path("backup.json")); strings.Contains(got.stderr, "restart") {
+		t.Errorf("once it is there: %s", got.stderr)
+	}
 	if err := os.Remove(store.FileIn(tunnel.NewFolder(o.path("state")))); err != nil {
 		t.Fatal(err)
 	}

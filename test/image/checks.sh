@@ -165,7 +165,7 @@ check_packages() {
 	done
 	printf '%s\n' 'Package: mesos' 'Version: 1.11.0' 'Architecture: amd64' 'Maintainer: nobody <nobody@example.com>' 'Depends: libc6' 'Description: a stand-in' >"$work/deb/DEBIAN/control"
 	# The same bytes each time, so that layers of last time fit.
-	SOURCE_DATE_EPOCH=0 dpkg-deb --build "$work/deb" "$module/mesos_1.11.0_amd64.deb" >/dev/null
+	SOURCE_DATE_EPOCH=0 dpkg-deb -Zgzip -z1 --build "$work/deb" "$module/mesos_1.11.0_amd64.deb" >/dev/null
 	tar --create --gzip --sort=name --mtime=@0 --directory "$work/archive" --file "$module/marathon.tar.gz" usr
 	docker tag panteras panteras:plain
 	type_block docs/image.md 2 "$module"
