@@ -47,11 +47,9 @@ func build(s *configs.Settings, f facts, reg registry) (*snapshot, []string, err
 	}}
 	// The gateway may have its IPv6 network from the store, so what the interface has counts as well.
 	b.snap.peers = slices.Clone(f.tunnel)
-	if s.TunnelEndpoint != "" {
-		for _, p := range []netip.Prefix{s.TunnelCIDR, s.TunnelCIDR6} {
-			if p.IsValid() && !slices.Contains(b.snap.peers, p) {
-				b.snap.peers = append(b.snap.peers, p)
-			}
+	for _, p := range tunnelNetworks(s) {
+		if !slices.Contains(b.snap.peers, p) {
+			b.snap.peers = append(b.snap.peers, p)
 		}
 	}
 	if s.DNSMode == configs.DNSModeLegacy {
@@ -61,6 +59,19 @@ func build(s *configs.Settings, f facts, reg registry) (*snapshot, []string, err
 		return nil, nil, err
 	}
 	return b.snap, b.warnings, nil
+}
+
+// tunnelNetworks are the networks of the tunnel that the settings name, where this host is a gateway.
+func tunnelNetworks(s *configs.Settings) (list []netip.Prefix) {
+	if s.TunnelEndpoint == "" {
+		return nil
+	}
+	for _, p := range []netip.Prefix{s.TunnelCIDR, s.TunnelCIDR6} {
+		if p.IsValid() {
+			list = append(list, p)
+		}
+	}
+	return list
 }
 
 func (b *builder) routes() error {
@@ -112,6 +123,13 @@ func (b *builder) routes() error {
 	table.AddDefault(route.Loopback, wireName("localhost"), 0)
 	for _, z := range route.EmptyZones() {
 		table.AddDefault(route.Empty, wireName(z), 0)
+	}
+	for _, p := range tunnelNetworks(b.s) {
+		for _, z := range route.ReverseZones(p) {
+			if zone := wireName(z); table.Lookup(zone).Kind == route.Recurse { // private ones are empty already, or somebody's
+				table.AddDefault(route.Empty, zone, 0)
+			}
+		}
 	}
 	table.Seal()
 	return nil

@@ -18,8 +18,9 @@ const (
 
 // given is how Consul answers a client without EDNS.
 type given struct {
-	limit int  // how many addresses at once; 0: the answer had none
-	all   bool // there were no more
+	limit int // how many addresses at once; 0: the answer had none
+	// all says that there were no more: no pilot is sent then, so while a name is asked for without a pause a limit that Consul has lowered is not seen.
+	all bool
 }
 
 // Limits: not asked yet, and unless Consul was told otherwise (udp_answer_limit).

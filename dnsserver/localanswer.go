@@ -27,22 +27,8 @@ func (s *snapshot) answerLocal(pkt []byte, q *wire.Query, name []byte, d *decisi
 	m.SetReply(req)
 	m.CheckingDisabled = req.CheckingDisabled
 	m.RecursionAvailable, m.Authoritative = true, true
-	owner := req.Question[0].Name
-	switch d.local {
-	case localHost:
-		s.hostRecords(m, owner, q.Type, d.host)
-	case localLoopback:
-		addRecords(m, owner, q.Type, []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()})
-	case localEmpty:
-		emptyZone(m, owner, q.Type, d.entry.Suffix, d.entry.Apex(name))
-	case localMinimal:
-		m.Answer = []dns.RR{&dns.HINFO{Hdr: header(owner, dns.TypeHINFO, 0), Cpu: "RFC8482"}}
-	case localNoDS:
-		m.Ns = []dns.RR{consulLikeSOA(d.entry.Suffix)}
-	case localAddress:
-		addRecords(m, owner, addressType(s.legacy), []netip.Addr{s.legacy})
-	case localNoAddress:
-		addRecords(m, owner, q.Type, nil)
+	if q.Class == wire.ClassIN || q.Class == wire.TypeANY { // of another class nothing is known here
+		s.localRecords(m, name, q.Type, d)
 	}
 	if q.HasOPT() {
 		m.SetEdns0(uint16(s.udpSize), q.DO)
@@ -54,6 +40,27 @@ func (s *snapshot) answerLocal(pkt []byte, q *wire.Query, name []byte, d *decisi
 	}
 	copy(out[wire.HeaderLen:], q.Name(pkt))
 	return out
+}
+
+// localRecords fills in what is known here of a name.
+func (s *snapshot) localRecords(m *dns.Msg, name []byte, typ uint16, d *decision) {
+	owner := m.Question[0].Name
+	switch d.local {
+	case localHost:
+		s.hostRecords(m, owner, typ, d.host)
+	case localLoopback:
+		addRecords(m, owner, typ, []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()})
+	case localEmpty:
+		emptyZone(m, owner, typ, d.entry.Suffix, d.entry.Apex(name))
+	case localMinimal:
+		m.Answer = []dns.RR{&dns.HINFO{Hdr: header(owner, dns.TypeHINFO, 0), Cpu: "RFC8482"}}
+	case localNoDS:
+		m.Ns = []dns.RR{consulLikeSOA(d.entry.Suffix)}
+	case localAddress:
+		addRecords(m, owner, addressType(s.legacy), []netip.Addr{s.legacy})
+	case localNoAddress:
+		addRecords(m, owner, typ, nil)
+	}
 }
 
 func header(owner string, typ uint16, ttl uint32) dns.RR_Header {

@@ -73,6 +73,24 @@ func (r *running) askBytes(t *testing.T, network string, b []byte) *dns.Msg {
 }
 
 // Options that we do not act upon are none of our business, however odd they are: a proxy would hand them on (RFC 5625 section 4.4).
+// TestLocalAnswersAreOfTheClassThatWasAskedFor: resolvers throw away an answer whose records are of another class.
+func TestLocalAnswersAreOfTheClassThatWasAskedFor(t *testing.T) {
+	t.Parallel()
+	up := lab.NewUpstream(t, lab.Script(lab.Reply()))
+	r := run(t, up.Addr, up.Addr, nil)
+	for _, question := range []dns.Question{
+		{Name: "localhost.", Qtype: dns.TypeA}, {Name: "x.invalid.", Qtype: dns.TypeA}, {Name: "any.example.", Qtype: dns.TypeANY}, {Name: "web.service.consul.", Qtype: dns.TypeDS},
+	} {
+		for _, class := range []uint16{dns.ClassHESIOD, dns.ClassINET} {
+			question.Qclass = class
+			m := r.askBytes(t, "udp", packed(t, &dns.Msg{MsgHdr: dns.MsgHdr{Id: 7}, Question: []dns.Question{question}}))
+			if records := len(m.Answer) + len(m.Ns); m.Question[0] != question || (records > 0) != (class == dns.ClassINET) {
+				t.Errorf("%v: %v", question, m)
+			}
+		}
+	}
+}
+
 func TestOddOptionsDoNotSpoilLocalAnswers(t *testing.T) {
 	t.Parallel()
 	up := lab.NewUpstream(t, lab.Script(lab.Reply()))

@@ -97,6 +97,38 @@ func TestALoopRestsForASlowConsulOfThisHost(t *testing.T) {
 	}
 }
 
+// What is ready meanwhile does not end a rest.
+func TestALoopTakesItsRest(t *testing.T) {
+	t.Parallel()
+	const tries = 9
+	r := newRig(t, nil)
+	r.local(true)
+	client := r.client()
+	for i := range restWaiting + 2*tries {
+		client.ask(fmt.Sprintf("n%d.service.consul.", i), dns.TypeA, 0)
+	}
+	r.step()
+	r.w.now += int64(restShare * restMost)
+	rested := 0
+	for range tries {
+		r.consul.want().reply(0, "@ 60 IN A 192.0.2.1")
+		r.step()
+		r.consul.want().reply(0, "@ 60 IN A 192.0.2.1")
+		began := time.Now()
+		n := r.w.wait()
+		if time.Since(began) >= restMost {
+			rested++
+		}
+		if n != 1 {
+			t.Fatalf("%d descriptors are ready, want 1", n)
+		}
+		r.w.handle(n)
+	}
+	if rested <= tries/2 { // a signal ends one now and then
+		t.Errorf("%d of %d rests were taken", rested, tries)
+	}
+}
+
 // local makes the upstreams ones of this host, or of another.
 func (r *rig) local(yes bool) {
 	for u := range r.w.states {

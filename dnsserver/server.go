@@ -71,6 +71,7 @@ func New(s *configs.Settings, log *slog.Logger) (*Server, error) {
 // cannot be bound is an error; one that is not there yet is waited for.
 func (s *Server) Run(ctx context.Context, ready func()) error {
 	spareProcessor()
+	collectEarly()
 	for range eventLoops {
 		w, err := newWorker(s)
 		if err != nil {

@@ -19,8 +19,8 @@ type tcpConn struct {
 	t       *tcpServer
 	conn    net.Conn
 	client  netip.Addr
-	active  atomic.Int64 // when the last query came; until one has, tcpIdle before the connection did: who has asked comes before who has not
-	filed   int64        // what order was when idleConns looked last
+	active  atomic.Int64 // when the last query came or was dealt with; until one has come, tcpIdle before the connection did: who has asked comes before who has not
+	filed   int64        // what idleConns has it under
 	place   int          // in idleConns; -1: not in it
 	ending  atomic.Bool
 	asked   bool          // the reader's own
@@ -54,6 +54,12 @@ func (c *tcpConn) run() {
 
 // waits says whether the client has an answer to come.
 func (c *tcpConn) waits() bool { return len(c.slots) > 0 }
+
+// done frees the place of a query that was dealt with. Who sees that it is free sees since when.
+func (c *tcpConn) done() {
+	c.active.Store(monotonic())
+	<-c.slots
+}
 
 // stopReading makes read return after the queries that have arrived.
 func (c *tcpConn) stopReading() {
@@ -188,7 +194,7 @@ func isTimeout(err error) bool {
 // answer queues the answer to one query; nil gives none.
 func (c *tcpConn) answer(m []byte) {
 	if m == nil {
-		<-c.slots
+		c.done()
 	} else {
 		frame := make([]byte, 2, 2+len(m))
 		binary.BigEndian.PutUint16(frame, uint16(len(m)))
@@ -212,6 +218,6 @@ func (c *tcpConn) write() {
 				c.conn.Close()
 			}
 		}
-		<-c.slots
+		c.done()
 	}
 }

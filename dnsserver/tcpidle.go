@@ -2,8 +2,8 @@ package dnsserver
 
 import "container/heap"
 
-// idleConns finds the connection whose last query is longest ago. A query does not touch it: what a connection is filed under may be over, and is looked at when it comes
-// first.
+// idleConns finds the connection whose last query or answer is longest ago. Those do not touch it: a connection is never filed under a later time than its own, and
+// is looked at when it comes first.
 type idleConns []*tcpConn
 
 func (h idleConns) Len() int           { return len(h) }
@@ -27,7 +27,7 @@ func (h *idleConns) Pop() any {
 
 // add files a connection.
 func (h *idleConns) add(c *tcpConn) {
-	c.filed, c.place = c.order(), len(*h)
+	c.filed, c.place = c.active.Load(), len(*h)
 	heap.Push(h, c)
 }
 
@@ -39,23 +39,17 @@ func (h *idleConns) remove(c *tcpConn) {
 	}
 }
 
-// waitsOrder puts the connections that wait for an answer behind all others.
-const waitsOrder = int64(1) << 62
-
-// order is what tells which of two connections makes room first: the lesser one's.
-func (c *tcpConn) order() int64 {
-	if c.waits() {
-		return c.active.Load() + waitsOrder
-	}
-	return c.active.Load()
-}
-
-// takeOldest takes the idlest connection out; nil if there is none. One that waits for an answer goes only if all do.
+// takeOldest takes the idlest connection out; nil if there is none. One that waits for an answer is idle from that on, which is not before now: it goes only if
+// all do, and then the first that came to wait.
 func (h *idleConns) takeOldest() *tcpConn {
-	for len(*h) > 0 {
+	for start := monotonic(); len(*h) > 0; {
 		c := (*h)[0]
-		if order := c.order(); order != c.filed {
-			c.filed = order
+		waits, since := c.waits(), c.active.Load()
+		if waits && c.filed >= since {
+			since = monotonic()
+		}
+		if c.filed < min(since, start) {
+			c.filed = since
 			heap.Fix(h, 0)
 			continue
 		}

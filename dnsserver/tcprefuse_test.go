@@ -36,7 +36,13 @@ type door struct {
 
 func newDoor(t *testing.T) *door {
 	t.Helper()
-	up := lab.NewUpstream(t, lab.Script(lab.Reply(lab.Answers("@ 0 IN A 192.0.2.1"))))
+	return newDoorTo(t)
+}
+
+// newDoorTo is newDoor with an upstream that does something before it answers.
+func newDoorTo(t *testing.T, before ...lab.Action) *door {
+	t.Helper()
+	up := lab.NewUpstream(t, lab.Script(append(before, lab.Reply(lab.Answers("@ 0 IN A 192.0.2.1")))...))
 	d := &door{t: t, srv: newTestServer(t, testSettings(loopbackPort(t), up.Addr, up.Addr))}
 	var err error
 	if d.l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
@@ -64,6 +70,20 @@ func (d *door) connect(from net.Addr) net.Conn {
 	d.srv.tcp.admit(inside)
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	return conn
+}
+
+// inside is the server's end of a connection.
+func (d *door) inside(conn net.Conn) *tcpConn {
+	d.t.Helper()
+	d.srv.tcp.mu.Lock()
+	defer d.srv.tcp.mu.Unlock()
+	for c := range d.srv.tcp.conns {
+		if c.conn.RemoteAddr().String() == conn.LocalAddr().String() {
+			return c
+		}
+	}
+	d.t.Fatal("the server does not know the connection")
+	return nil
 }
 
 func (d *door) refused() int {

@@ -37,7 +37,7 @@ type tcpServer struct {
 	mu        sync.Mutex
 	listeners map[string]net.Listener
 	conns     map[*tcpConn]bool
-	idle      idleConns // those of conns that may have to make room
+	idle      idleConns // those of conns that hold a place
 	clients   map[netip.Addr]int
 	places    int // connections in all
 	refused   int // connections of clients that may not ask
@@ -121,6 +121,9 @@ func (t *tcpServer) admit(conn net.Conn) {
 		t.refuse(conn)
 		return
 	}
+	if buffered, ok := conn.(interface{ SetWriteBuffer(int) error }); ok {
+		_ = buffered.SetWriteBuffer(tcpSendBuffer) // else the kernel's own bound holds
+	}
 	t.mu.Lock()
 	if t.draining || t.clients[client] >= maxClientConns {
 		t.mu.Unlock()
@@ -128,12 +131,9 @@ func (t *tcpServer) admit(conn net.Conn) {
 		conn.Close()
 		return
 	}
-	if len(t.conns) >= t.places {
+	if len(t.idle) >= t.places { // those that made room and still wait for an upstream hold none
 		t.stats.drop(dropConnections)
 		t.closeOldest()
-	}
-	if buffered, ok := conn.(interface{ SetWriteBuffer(int) error }); ok {
-		_ = buffered.SetWriteBuffer(tcpSendBuffer) // else the kernel's own bound holds
 	}
 	c := newTCPConn(t, conn, client)
 	t.conns[c] = true
@@ -144,7 +144,7 @@ func (t *tcpServer) admit(conn net.Conn) {
 	go c.run()
 }
 
-// closeOldest ends the connection whose last query is longest ago, and which waits for no answer. Called with the lock held.
+// closeOldest ends the connection that has been idle longest. Called with the lock held.
 func (t *tcpServer) closeOldest() {
 	if oldest := t.idle.takeOldest(); oldest != nil {
 		oldest.conn.Close()

@@ -147,10 +147,7 @@ func (w *worker) call(f func()) {
 func (w *worker) run() {
 	var drainEnd int64
 	for {
-		if d := w.restTime(); d > 0 {
-			w.poller.Rest(d)
-		}
-		n := w.poller.Wait(w.untilDue())
+		n := w.wait()
 		w.now = monotonic()
 		if cfg := w.srv.cfg.Load(); cfg != w.cfg {
 			w.adopt(cfg)
@@ -176,6 +173,14 @@ func (w *worker) run() {
 		}
 	}
 	w.close()
+}
+
+// wait returns how many descriptors are ready, after the rest that is due.
+func (w *worker) wait() int {
+	if d := w.restTime(); d > 0 {
+		w.poller.Rest(d)
+	}
+	return w.poller.Wait(w.untilDue())
 }
 
 // handle does what the last Wait reported.

@@ -31,7 +31,8 @@ func (c *checker) checkPorts() {
 	for i, first := range all {
 		for _, second := range all[i+1:] {
 			pair := first.by + " " + second.by + " " + fmt.Sprint(first.number)
-			if first.by == second.by || !first.clashes(second.port) || reported[pair] {
+			// A daemon may listen at several addresses of one setting.
+			if first.by == second.by && first.setting == second.setting || !first.clashes(second.port) || reported[pair] {
 				continue
 			}
 			reported[pair] = true
@@ -66,6 +67,9 @@ func (c *checker) checkTaken(all []taken) {
 func (c *checker) clash(guilty, other taken, all []taken) {
 	if !c.loaded.Given(guilty.setting) && c.loaded.Given(other.setting) {
 		guilty, other = other, guilty
+	}
+	if guilty.by == other.by {
+		other.by = other.setting
 	}
 	usual := map[string]uint16{"STATUS_LISTEN": 9000, "METRICS_LISTEN": 9153, "DNS_PORT": 53, "DNS_LISTEN": 53, "ZOOKEEPER_HOSTS": 2181, "TUNNEL_PORT": 51820}
 	free, ok := usual[guilty.setting]

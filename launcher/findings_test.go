@@ -63,6 +63,8 @@ func TestFindings(t *testing.T) {
 		{"status page on Chronos' port", "error", "STATUS_LISTEN", []string{"STATUS_LISTEN=127.0.0.1:4400"}, `STATUS_LISTEN="127.0.0.1:4400" makes the status page take TCP port 4400, which chronos takes as well; set STATUS_LISTEN=127.0.0.1:9000`},
 		{"metrics on the status page", "error", "METRICS_LISTEN", []string{"METRICS_LISTEN=127.0.0.1:9000"}, "which the status page takes as well; set METRICS_LISTEN=127.0.0.1:9153"},
 		{"names on HAProxy's port", "error", "DNS_PORT", []string{"DNS_PORT=80"}, "makes dns take TCP port 80, which haproxy takes as well; set DNS_PORT=53"},
+		{"services on the port of statistics", "error", "HAPROXY_HTTP_PORT", []string{"HAPROXY_HTTP_PORT=81"}, "makes haproxy take TCP port 81, which HAPROXY_STATS_PORT takes as well; set HAPROXY_HTTP_PORT=82"},
+		{"statistics on the port of services", "error", "HAPROXY_STATS_PORT", []string{"HAPROXY_STATS_PORT=80"}, "makes haproxy take TCP port 80, which HAPROXY_HTTP_PORT takes as well; set HAPROXY_STATS_PORT=81"},
 		{"names on a port of Consul", "error", "DNS_LISTEN", []string{"DNS_LISTEN=10.0.0.5:8301"}, "which consul takes as well; set DNS_LISTEN=10.0.0.5:53"},
 		{"Marathon on ZooKeeper's port", "error", "MARATHON_PARAMS", []string{"MARATHON_PARAMS=--http_port 2181"}, "give marathon another port in MARATHON_PARAMS, such as 2182"},
 		{"ZooKeeper on Marathon's port", "error", "ZOOKEEPER_HOSTS", []string{"ZOOKEEPER_HOSTS=node1:8080"}, "makes zookeeper take TCP port 8080, which marathon takes as well; give this host another port in ZOOKEEPER_HOSTS, such as 2181"},

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"panteras/internal/lab"
 )
 
 // bystander is a client that means well while others do not.
@@ -77,12 +79,26 @@ func (a asked) at(share float64) time.Duration {
 	return a.took[min(int(share*float64(len(a.took))), len(a.took)-1)]
 }
 
-// tell says what an abuse does to a bystander: a figure for people, not for the test.
+// What a bystander must not suffer: it was answered so many times faster before (the figures are for people, this is a stall), and so many of a hundred of its
+// datagrams were lost, which costs it 5 s each.
+const (
+	mostSlower = 20
+	mostLost   = 1
+)
+
+// tell says what an abuse that goes on does to a bystander, and fails the test where that is more than slower answers.
 func tell(t testing.TB, abuse string, before, during asked) {
 	t.Helper()
-	t.Logf("%s: a bystander's latency before p50 %v p99 %v, during p50 %v p99 %v (%.1f and %.1f times), %d datagrams lost",
+	slowdown := lab.Slowdown(t)
+	t.Logf("%s: a bystander's latency before p50 %v p99 %v, during p50 %v p99 %v (%.1f and %.1f times), %d datagrams lost; slowdown %.1f",
 		abuse, before.at(.5), before.at(.99), during.at(.5), during.at(.99),
-		float64(during.at(.5))/float64(before.at(.5)), float64(during.at(.99))/float64(before.at(.99)), during.lost)
+		float64(during.at(.5))/float64(before.at(.5)), float64(during.at(.99))/float64(before.at(.99)), during.lost, slowdown)
+	if times := float64(during.at(.5)) / float64(before.at(.5)); times > mostSlower*slowdown {
+		t.Errorf("%s: a bystander's answers take %.1f times as long as before (median), want at most %d times", abuse, times, mostSlower)
+	}
+	if most := len(during.took) * mostLost / 100; during.lost > most {
+		t.Errorf("%s: a bystander lost %d of %d datagrams, want at most %d", abuse, during.lost, len(during.took), most)
+	}
 }
 
 // bystanderQuestions are enough for a p99.

@@ -101,9 +101,9 @@ func TestAbuseFloodForADeadUpstream(t *testing.T) {
 	during := other.ask(t, bystanderQuestions)
 	lab.Eventually(t, patience, "the flood to have lasted", func() bool { return f.sent.Load() > floodRate/2 })
 	late := other.ask(t, bystanderQuestions)
-	f.stop()
 	tell(t, "distinct names for a dead upstream", before, during)
 	tell(t, "the same, a while later", before, late)
+	f.stop()
 }
 
 // mostWaiting is how many queries may wait for a route on each core.
@@ -120,7 +120,7 @@ func TestAbuseIDsRunOut(t *testing.T) {
 	}
 	serveQuickly(t, udp, func(name []byte) bool { // the root is asked for to see whether it lives
 		return len(name) == 1 || bytes.HasPrefix(name, []byte("\x04good"))
-	})
+	}, 0)
 	d := startDNSD(t, to("--consul-dns", scripted(t, always(trueAddress))), "--dns-upstreams="+udp.LocalAddr().String())
 	other, same := bystander{d.addr, "web.service.consul", trueAddress}, bystander{d.addr, "good.example.net", soakRecursor}
 	before := other.ask(t, bystanderQuestions)
@@ -129,13 +129,13 @@ func TestAbuseIDsRunOut(t *testing.T) {
 	f := startFlood(t, d.addr, "example.org", 2*floodRate)
 	lab.Eventually(t, patience, "the flood to have begun", func() bool { return f.sent.Load() > floodRate/10 })
 	during := other.ask(t, bystanderQuestions)
+	tell(t, "more queries than ids, another route", before, during)
 	most := 0.0
 	lab.Eventually(t, 5*patience, "more queries than ids", func() bool {
 		most = max(most, d.metric(t, "panteras_dns_in_flight", `transport="udp"`))
 		return f.sent.Load() > ids+ids/8
 	})
 	f.stop()
-	tell(t, "more queries than ids, another route", before, during)
 	t.Logf("at most %.0f of %d queries waited, %.0f were given up for newer ones", most, f.sent.Load(), d.metric(t, "panteras_dns_dropped_total", `reason="overload"`))
 	if limit := float64(mostWaiting * runtime.NumCPU() * 2); most > limit { // two routes
 		t.Errorf("%.0f queries waited, want at most %.0f", most, limit)

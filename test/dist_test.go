@@ -129,7 +129,9 @@ func TestDist(t *testing.T) {
 	}
 	wantText(t, "resolv.conf after an upgrade", h.run(t, "cat", "/etc/resolv.conf"), "nameserver "+typedIP+"\n")
 
-	// A host that was pointed at its DNS server is not left without one.
+	// A host that was pointed at its DNS server is not left without one, whatever else is in
+	// its file by now.
+	h.run(t, "sh", "-c", "echo options rotate >>/etc/resolv.conf")
 	h.console(t, false).follow([]printed{{command: "dpkg --remove panteras"}})
 	wantText(t, "resolv.conf after the removal", h.run(t, "cat", "/etc/resolv.conf"), "nameserver 127.0.0.77\n")
 	if h.reaches(t, typedIP+":53") {

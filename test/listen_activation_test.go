@@ -122,10 +122,18 @@ func TestSocketActivation(t *testing.T) {
 	if code := p.Wait(t, patience); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	// The manager's own descriptors live on: another run takes over from here.
+	// The manager's own descriptors live on: what comes in between waits there for another run, which takes over from here.
+	waiting := map[string]net.Conn{}
+	for _, network := range []string{"udp", "tcp"} {
+		waiting[network] = dial(t, network, addr)
+		write(t, waiting[network], pack(t, ednsQuery("between.example.org", dns.TypeA)))
+	}
 	activated(t, sockets, []string{"NOTIFY_SOCKET=" + notify}, to("--dns-upstreams", u), "--consul-dns="+unusedServer(t).String())
 	if got := next(); got != "READY=1" {
 		t.Errorf("second run: state %q, want READY=1", got)
+	}
+	for _, conn := range waiting {
+		wantAddress(t, unpack(t, read(t, conn)), trueAddress)
 	}
 	both()
 }

@@ -129,22 +129,28 @@ func TestRoutes(t *testing.T) {
 }
 
 // Consul is asked for reverse names of the networks that the settings list, and no
-// others; the host's own addresses stay ours.
+// others; the host's own addresses stay ours, and nobody is asked for those of the tunnel.
 func TestReverseNames(t *testing.T) {
 	t.Parallel()
 	consul, recursor := scripted(t, always("192.0.2.1")), scripted(t, always("192.0.2.2"))
-	d := startDNSD(t, to("--consul-dns", consul), to("--dns-upstreams", recursor), "--dns-ptr=10.1.0.0/16,203.0.113.0/24,2001:db8:1::/48")
+	d := startDNSD(t, to("--consul-dns", consul), to("--dns-upstreams", recursor), "--dns-ptr=10.1.0.0/16,203.0.113.0/24,2001:db8:1::/48",
+		"--tunnel-endpoint=vpn.example.net", "--tunnel-cidr=198.18.8.0/22", "--tunnel-cidr6=2001:db9::/64")
 	for name, want := range map[string]string{
 		"7.5.1.10.in-addr.arpa":    "192.0.2.1",
 		"7.113.0.203.in-addr.arpa": "192.0.2.1",
 		"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa": "192.0.2.1",
-		"8.8.8.8.in-addr.arpa": "192.0.2.2",
+		"8.8.8.8.in-addr.arpa":     "192.0.2.2",
+		"1.12.18.198.in-addr.arpa": "192.0.2.2",
 	} {
 		if err := hasAddress(d.ask(t, "udp", ednsQuery(name, dns.TypeA)), want); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	wantRcode(t, d.ask(t, "udp", ednsQuery("7.5.2.10.in-addr.arpa", dns.TypePTR)), dns.RcodeNameError)
+	for _, name := range []string{
+		"7.5.2.10.in-addr.arpa", "1.8.18.198.in-addr.arpa", "254.11.18.198.in-addr.arpa", "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.9.b.d.0.1.0.0.2.ip6.arpa",
+	} {
+		wantRcode(t, d.ask(t, "udp", ednsQuery(name, dns.TypePTR)), dns.RcodeNameError)
+	}
 	if reply := d.ask(t, "udp", ednsQuery("5.0.0.10.in-addr.arpa", dns.TypePTR)); len(reply.Answer) != 1 {
 		t.Errorf("the host's own address is not known: %v", reply)
 	}

@@ -1,14 +1,13 @@
 package test
 
 import (
-	"fmt"
-	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // droppedByKernel is how many datagrams found the buffer of their socket full, in the network
@@ -39,49 +38,35 @@ func droppedByKernel(t testing.TB) int {
 	return 0
 }
 
-// socketDrops counts the datagrams that found the buffers of a server's own sockets full, by socket: those excuse nothing.
-type socketDrops map[string]int // by inode
-
-// look notes what there is of the sockets that are bound to an address, and of those that a process has.
-func (d socketDrops) look(t testing.TB, listen netip.AddrPort, pid int) {
+// droppedAt is how many datagrams found the buffers of some sockets full. They are of the network namespace of the test.
+func droppedAt(t testing.TB, sockets []*soakSocket) (n int) {
 	t.Helper()
-	own := map[string]bool{}
-	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	for _, link := range links {
-		if to, err := os.Readlink(link); err == nil {
-			if inode, ok := strings.CutPrefix(to, "socket:["); ok {
-				own[strings.TrimSuffix(inode, "]")] = true
-			}
-		}
-	}
 	text, err := os.ReadFile("/proc/thread-self/net/udp")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := listen.Addr().As4()
-	local := fmt.Sprintf("%02X%02X%02X%02X:%04X", a[3], a[2], a[1], a[0], listen.Port())
-	seen := false
+	drops := map[string]string{} // by inode
 	for line := range strings.Lines(string(text)) {
-		f := strings.Fields(line)
-		if len(f) < 13 || f[1] != local && !own[f[9]] {
-			continue
+		if f := strings.Fields(line); len(f) == 13 {
+			drops[f[9]] = f[12]
 		}
-		n, err := strconv.Atoi(f[12])
+	}
+	for _, s := range sockets {
+		raw, err := s.conn.SyscallConn()
+		var stat unix.Stat_t
+		if err == nil {
+			if controlErr := raw.Control(func(fd uintptr) { err = unix.Fstat(int(fd), &stat) }); err == nil {
+				err = controlErr
+			}
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		d[f[9]] = max(d[f[9]], n)
-		seen = true
-	}
-	if !seen {
-		t.Fatalf("no socket of the server at %v is in /proc/net/udp", listen)
-	}
-}
-
-// sum is how many there were.
-func (d socketDrops) sum() (n int) {
-	for _, drops := range d {
-		n += drops
+		dropped, err := strconv.Atoi(drops[strconv.FormatUint(stat.Ino, 10)])
+		if err != nil {
+			t.Fatalf("a socket of the test's own is not in /proc/net/udp: %v", err)
+		}
+		n += dropped
 	}
 	return n
 }

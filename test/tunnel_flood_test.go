@@ -78,16 +78,20 @@ func TestTunnelLeaksNothing(t *testing.T) {
 		t.Fatal("the gateway forwards already")
 	}
 	l.start("--restricted", dir)
-	l.add("alice", func(p *tunnel.Peer) { p.Allow = rules(t, serviceAddr+"/32:udp/8888") }).connect(l.client)
+	always := []string{serviceAddr + "/32:udp/8888", serviceAddr6 + "/128:udp/8888"}
+	l.add("alice", func(p *tunnel.Peer) { p.Allow = rules(t, always...) }).connect(l.client)
 	allowed, forbidden := l.service.receive(t, serviceAddr+":8888"), l.service.receive(t, serviceAddr+":9999")
 	allowedSent := l.client.flood(t, serviceAddr+":8888", 2)
 	forbiddenSent := l.client.flood(t, serviceAddr+":9999", 10)
+	allowed6, forbidden6 := l.service.receive(t, "["+serviceAddr6+"]:8888"), l.service.receive(t, "["+serviceAddr6+"]:9999")
+	l.client.flood(t, "["+serviceAddr6+"]:8888", 1)
+	forbiddenSent6 := l.client.flood(t, "["+serviceAddr6+"]:9999", 3)
 	toggled := l.service.receive(t, serviceAddr+":7777")
 	l.client.flood(t, serviceAddr+":7777", 2)
 	allow := func(more ...string) {
 		t.Helper()
 		if _, err := l.store.Update(t.Context(), "alice", func(p *tunnel.Peer) error {
-			p.Allow = rules(t, append(more, serviceAddr+"/32:udp/8888")...)
+			p.Allow = rules(t, slices.Concat(more, always)...)
 			return nil
 		}); err != nil {
 			t.Fatal(err)
@@ -129,9 +133,11 @@ func TestTunnelLeaksNothing(t *testing.T) {
 			}
 		}
 		flows(t, allowed)
+		flows(t, allowed6)
 		t.Logf("phase %d: allowed %d of %d; forbidden sent %d", i, allowed.Load(), allowedSent.Load(), forbiddenSent.Load())
 	}
 	flows(t, forbiddenSent)
+	flows(t, forbiddenSent6)
 	lab.Eventually(t, patience, "the gateway to have seen the flood", func() bool {
 		return l.metric(`panteras_tunnel_refused_packets_total{reason="policy"}`) > 0
 	})
@@ -139,11 +145,15 @@ func TestTunnelLeaksNothing(t *testing.T) {
 	if n := forbidden.Load(); n != 0 {
 		t.Errorf("%d of %d forbidden packets got through", n, forbiddenSent.Load())
 	}
+	if n := forbidden6.Load(); n != 0 {
+		t.Errorf("over IPv6 %d of %d forbidden packets got through", n, forbiddenSent6.Load())
+	}
 	// The positive control: with the table gone the same packets do arrive.
 	l.process.Signal(syscall.SIGKILL)
 	<-l.process.Done()
 	l.gateway.run(t, "nft", "delete", "table", "inet", "panteras")
 	flows(t, forbidden)
+	flows(t, forbidden6)
 }
 
 // What somebody takes away is put back, and what stands in the way is told.

@@ -104,25 +104,33 @@ func TestTunnelWithManyPeers(t *testing.T) {
 	peer.connect(l.client)
 	lab.Eventually(t, startPatience, "the gateway to be reached", func() bool { return l.client.pings(t, tunnelGateway) })
 	got := l.client.download(t, serviceAddr+":80")
-	l.placed()
-	l.process.Signal(syscall.SIGKILL)
-	<-l.process.Done()
-	ceases(t, got, 500*time.Millisecond)
-	began := time.Now()
-	served := l.client.firstEcho(t, tunnelGateway)
-	l.start()
-	up := time.Since(began)
-	var serving time.Duration
-	select {
-	case at := <-served:
-		serving = at.Sub(began)
-	case <-time.After(startPatience):
-		t.Fatal("the gateway cannot be reached")
-	}
-	flows(t, got)
-	t.Logf("started with %d peers: a known peer is served after %v, all after %v, memory %.0f MB, load average %s", many, serving, up, l.resident(), loadAverage(t))
-	if serving > 5*time.Second {
-		t.Errorf("a peer that was connected waited for %v", serving)
+	// The better of two tries, by the machine's own measure: it may be busy with other tests.
+	for try := 1; ; try++ {
+		l.placed()
+		l.process.Signal(syscall.SIGKILL)
+		<-l.process.Done()
+		ceases(t, got, 500*time.Millisecond)
+		began := time.Now()
+		served := l.client.firstEcho(t, tunnelGateway)
+		l.start()
+		up := time.Since(began)
+		var serving time.Duration
+		select {
+		case at := <-served:
+			serving = at.Sub(began)
+		case <-time.After(startPatience):
+			t.Fatal("the gateway cannot be reached")
+		}
+		flows(t, got)
+		slowdown := lab.Slowdown(t)
+		t.Logf("started with %d peers: a known peer is served after %v, all after %v, slowdown %.1f, memory %.0f MB, load average %s", many, serving, up, slowdown, l.resident(), loadAverage(t))
+		const bound = 5 * time.Second
+		if allowed := time.Duration(float64(bound) * slowdown); max(serving, up) <= allowed {
+			break
+		} else if try == 2 {
+			t.Errorf("a peer that was connected waited for %v and the last one for %v, with %v allowed", serving, up, allowed)
+			break
+		}
 	}
 	if got := l.metric(`panteras_tunnel_peers{state="enabled"}`); got != many {
 		t.Errorf("%v peers", got)

@@ -68,7 +68,8 @@ func (h *host) resolved(t testing.TB, recursor string) (path string, p *lab.Proc
 // resolvedProgram is where systemd-resolved lies among what `make tools` unpacked.
 const resolvedProgram = "lib/systemd/systemd-resolved"
 
-// With systemd-resolved the platform's names, and no others, are asked of the gateway.
+// With systemd-resolved the platform's names, and no others, are asked of the gateway, which
+// has them from Consul.
 // Without, all are; either way the client file does it, unchanged, and undoes it.
 func TestTunnelSetsUpNames(t *testing.T) {
 	t.Parallel()
@@ -77,10 +78,18 @@ func TestTunnelSetsUpNames(t *testing.T) {
 		name := map[bool]string{true: "with systemd-resolved", false: "without"}[with]
 		t.Run(name, func(t *testing.T) {
 			l := newTunnelLab(t)
-			// What answers at the gateway's address stands for its DNS server.
-			l.gateway.recursor(t, "0.0.0.0:53", platform)
 			l.client.recursor(t, "127.0.0.77:53", own)
-			l.start()
+			where := []string{"--tunnel-store", "file"}
+			if with {
+				node := l.withConsul()
+				where = []string{"--consul-http-addr", node.HTTPAddr.String()}
+				l.start()
+				l.withDNS(node, serviceAddr+":53") // which nobody asks
+			} else {
+				// What answers at the gateway's address stands for its DNS server.
+				l.gateway.recursor(t, "0.0.0.0:53", platform)
+				l.start()
+			}
 			l.client.do(t, func() { put(t, "/etc/resolv.conf", "nameserver 127.0.0.77\n") })
 			path, server := "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "127.0.0.77:53"
 			if with {
@@ -89,10 +98,11 @@ func TestTunnelSetsUpNames(t *testing.T) {
 			}
 			file := filepath.Join(t.TempDir(), "alice.conf")
 			lab.Eventually(t, patience, "the gateway to be published", func() bool {
-				b, err := os.ReadFile(filepath.Join(l.state, "tunnel", "peers.json"))
-				return err == nil && strings.Contains(string(b), "gateways/gw")
+				snapshot, err := l.store.Read(t.Context())
+				_, ok := snapshot.Gateway("gw")
+				return err == nil && ok
 			})
-			l.gateway.run(t, filepath.Join(lab.Root(t), "bin", "panteras"), "peer", "add", "alice", "--os", "linux", "--output", file, "--state-dir", l.state, "--log-dir", t.TempDir())
+			l.gateway.run(t, filepath.Join(lab.Root(t), "bin", "panteras"), append([]string{"peer", "add", "alice", "--os", "linux", "--output", file, "--state-dir", l.state, "--log-dir", t.TempDir()}, where...)...)
 			wgQuickUp(t, l.client, file, path)
 			lab.Eventually(t, patience, "the peer to be let in", func() bool { return l.client.pings(t, tunnelGateway) })
 			l.service.serve(t, serviceAddr+":80", func(c net.Conn) {

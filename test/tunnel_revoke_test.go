@@ -25,7 +25,8 @@ func TestTunnelRemovesInMidTransfer(t *testing.T) {
 	other.route(t, "10.200.0.0/24", "10.201.0.1")
 	l.service.source(t, serviceAddr+":80")
 	l.service.echo(t, serviceAddr+":81")
-	l.add("alice", func(p *tunnel.Peer) { p.Allow = rules(t, "10.210.0.0/24", "10.99.0.0/16", "fd99::/64") }).connect(l.client)
+	a := l.add("alice", func(p *tunnel.Peer) { p.Allow = rules(t, "10.210.0.0/24", "10.99.0.0/16", "fd99::/64") })
+	a.connect(l.client)
 	second, err := tunnel.NewPrivateKey() // alice's, when the first is of no use any more
 	if err != nil {
 		t.Fatal(err)
@@ -37,18 +38,29 @@ func TestTunnelRemovesInMidTransfer(t *testing.T) {
 	b := l.add("bob", nil)
 	b.connect(other)
 	bob := other.download(t, serviceAddr+":80")
-	for _, a := range []string{b.v4() + ":80", "[" + b.kept.Addresses[1].String() + "]:80"} {
-		other.echo(t, a)
-		if !other.reaches(t, a) {
-			t.Fatalf("bob does not reach himself at %s", a)
+	for _, at := range []string{b.v4() + ":80", "[" + b.kept.Addresses[1].String() + "]:80"} {
+		other.echo(t, at)
+		if !other.reaches(t, at) {
+			t.Fatalf("bob does not reach himself at %s", at)
 		}
-		if _, err := l.client.dial(t, "tcp", a, net.Dialer{}); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("a peer is not refused another one's %s: %v", a, err)
+		if _, err := l.client.dial(t, "tcp", at, net.Dialer{}); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("a peer is not refused another one's %s: %v", at, err)
 		}
 	}
 	if l.client.pings(t, b.v4()) {
 		t.Error("a peer pings another one")
 	}
+	// Nor does a peer pass for another one, who may reach the service as well.
+	echoes := l.service.counter(t, "echoes", "icmp type echo-request")
+	l.client.run(t, "ip", "address", "add", b.v4()+"/32", "dev", "alice")
+	for from, passes := range map[string]bool{b.v4(): false, a.v4(): true} {
+		before := echoes()
+		_, _ = l.client.try(t, nil, "ping", "-n", "-c", "3", "-i", "0.2", "-W", "1", "-I", from, serviceAddr)
+		if n := echoes() - before; (n > 0) != passes {
+			t.Errorf("of 3 packets that alice sends from %s, %d arrive", from, n)
+		}
+	}
+	l.client.run(t, "ip", "address", "delete", b.v4()+"/32", "dev", "alice")
 	update := func(change func(*tunnel.Peer)) error {
 		_, err := l.store.Update(context.Background(), "alice", func(p *tunnel.Peer) error { change(p); return nil })
 		return err

@@ -20,6 +20,8 @@ func smallHost(t *testing.T, env ...string) *upHost {
 	t.Helper()
 	h := oneHost(t, append(append(only("marathon", "dns"), "STATUS_LISTEN=10.7.0.1:9000"), env...)...)
 	h.misbehave(t, "marathon", "alone")
+	// From root's shell on a host where others are to see nothing; the DNS server is another user.
+	h.before = []string{"/bin/sh", "-c", `umask 077; exec "$0" "$@"`}
 	return h
 }
 

@@ -102,6 +102,7 @@ where_to_listen() {
 		port=5353
 	fi
 	export DNS_PORT=$port
+	asked=${DNS_LISTEN:+ --dns-listen=$DNS_LISTEN} # which sudo would forget
 	listen=$(setting DNS_LISTEN) # 0.0.0.0:53, or 192.0.2.1:53,[::1]:53
 	listen=${listen%%,*}
 	port=${listen##*:}
@@ -125,7 +126,8 @@ register() {
 }
 
 tell() {
-	local at="dig @$server -p $port"
+	local at="dig @$server -p $port" sudo=
+	[[ $EUID -eq 0 ]] || sudo='sudo '
 	cat <<-END
 
 		It runs. Try:
@@ -139,8 +141,9 @@ tell() {
 	echo
 	if [[ $port == 53 ]]; then
 		cat <<-END
-			To use it for every name on this host (the copy is where panteras finds the recursors then):
-			    cp /etc/resolv.conf /etc/resolv.conf.orig; rm -f /etc/resolv.conf; echo nameserver $server > /etc/resolv.conf
+			To use it for every name on this host, and to undo that before make down:
+			    ${sudo}bin/panteras resolvconf install${asked-}
+			    ${sudo}bin/panteras resolvconf restore
 		END
 	else
 		cat <<-END
@@ -174,7 +177,7 @@ up() {
 	add=$(setting HAPROXY_ADD_DOMAIN)
 	add=${add#.}
 	where_to_listen
-	printf 'domain=%q add=%q port=%q server=%q RUN_DIR=%q\nexport RUN_DIR\n' "$domain" "$add" "$port" "$server" "$(setting RUN_DIR)" >"$dir/state.sh"
+	printf 'domain=%q add=%q port=%q server=%q asked=%q RUN_DIR=%q\nexport RUN_DIR\n' "$domain" "$add" "$port" "$server" "$asked" "$(setting RUN_DIR)" >"$dir/state.sh"
 	say "starting panteras up"
 	trap undo EXIT
 	# It outlives make and the terminal, and does not inherit the lock.
@@ -204,8 +207,12 @@ stop() {
 }
 
 down() {
-	pid >/dev/null || say "nothing runs"
+	local ran
+	ran=$(pid) || say "nothing runs"
 	stop
+	if [[ -n $ran ]] && grep -qs 'panteras resolvconf install' /etc/resolv.conf /etc/systemd/resolved.conf.d/panteras-dns.conf; then
+		say "this host still asks the DNS server that ran here; to ask whom it asked before: sudo bin/panteras resolvconf restore"
+	fi
 }
 
 # One at a time: a second run waits for the first. The lock is on this script, so

@@ -14,8 +14,8 @@ const (
 )
 
 // Follow keeps up with a store until ctx ends. It calls accept with every state
-// that is to be in force and report with what an operator should know; both from
-// one goroutine. last is the state in force at the beginning, as it was kept on
+// that is to be in force, and what in it is broken, and report with why the last state
+// stays; both from one goroutine. last is the state in force at the beginning, as it was kept on
 // disk, or the zero value. Whatever the store answers, it decides by [Settle].
 func Follow(ctx context.Context, store Reader, last Snapshot, accept func(Snapshot), report func(error)) {
 	type news struct {
@@ -55,18 +55,21 @@ func Follow(ctx context.Context, store Reader, last Snapshot, accept func(Snapsh
 			confirmed = true
 		}
 		if n.err == nil && !confirmed {
-			settled, verdict, problems := Settle(&last, &n.snapshot)
+			settled, verdict, problem := Settle(&last, &n.snapshot)
+			if verdict == Confirm {
+				report(problem)
+			}
 			if verdict == Confirm || verdict == Accept && doubtful && vanished(&last, &settled) > 0 {
-				reportAll(report, problems)
 				n.snapshot, n.err = confirm(ctx, store)
 				confirmed = true
 			}
 		}
 		if n.err == nil {
-			settled, verdict, problems := Settle(&last, &n.snapshot)
-			reportAll(report, problems)
+			settled, verdict, problem := Settle(&last, &n.snapshot)
 			doubtful = verdict != Accept
-			if verdict == Accept {
+			if doubtful {
+				report(problem)
+			} else {
 				last = settled
 				accept(settled)
 			}
@@ -80,12 +83,6 @@ func Follow(ctx context.Context, store Reader, last Snapshot, accept func(Snapsh
 		if ctx.Err() == nil {
 			report(fmt.Errorf("%w; the last state stays in force", n.err))
 		}
-	}
-}
-
-func reportAll(report func(error), problems []error) {
-	for _, p := range problems {
-		report(p)
 	}
 }
 

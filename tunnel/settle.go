@@ -19,30 +19,31 @@ const (
 )
 
 // Settle decides what becomes of a snapshot, given the one in force. What can be
-// understood counts; in place of what cannot, the last good stays. The problems
-// are for an operator.
-func Settle(last, next *Snapshot) (Snapshot, Verdict, []error) {
+// understood counts; in place of what cannot, the last good stays, and what is broken
+// says so in the snapshot that comes back. Unless that is accepted the error tells an
+// operator why.
+func Settle(last, next *Snapshot) (Snapshot, Verdict, error) {
 	settled := *next
-	var problems []error
+	settled.Broken = make([]Broken, 0, len(next.Broken))
 	for _, b := range next.Broken {
-		kept := keepLast(last, &settled, b)
-		if kept {
-			problems = append(problems, fmt.Errorf("%w; its last good state stays in force", b.Err))
-		} else {
-			problems = append(problems, fmt.Errorf("%w; it is left out", b.Err))
+		becomes := "it is left out"
+		if keepLast(last, &settled, b) {
+			becomes = "its last good state stays in force"
 		}
+		b.Err = fmt.Errorf("%w; %s", b.Err, becomes)
+		settled.Broken = append(settled.Broken, b)
 	}
 	if settled.Cluster.Importing {
-		return *last, Refuse, append(problems, errors.New(unfinished+"; the last state stays in force until it does; "+runAgain))
+		return *last, Refuse, errors.New(unfinished + "; the last state stays in force until it does; " + runAgain)
 	}
 	// Without peers there is nothing to lose.
 	if len(last.Peers) > 0 && settled.Cluster != last.Cluster {
-		return *last, Refuse, append(problems, lost(last.Cluster, settled.Cluster))
+		return *last, Refuse, lost(last.Cluster, settled.Cluster)
 	}
 	if gone := vanished(last, &settled); gone*2 > len(last.Peers) && !next.Consistent {
-		return *last, Confirm, append(problems, fmt.Errorf("%d of %d peers are gone from the store at once; reading it again to be sure", gone, len(last.Peers)))
+		return *last, Confirm, fmt.Errorf("%d of %d peers are gone from the store at once; reading it again to be sure", gone, len(last.Peers))
 	}
-	return settled, Accept, problems
+	return settled, Accept, nil
 }
 
 const (
@@ -52,13 +53,16 @@ const (
 )
 
 // Refusal is why gateways that have peers in force take nothing over from a store, given its
-// cluster, and what to do; nil if they do. (Only they know whether it is still their store.)
-func Refusal(c Cluster) error {
+// cluster, and what to do; nil if they do. Whether it is still their store is known from the
+// cluster that one of them has in force, if it has any peers; else that is zero.
+func Refusal(c, inForce Cluster) error {
 	switch {
 	case c.Importing:
 		return errors.New(unfinished + ", and until it does gateways have in force what they had; " + runAgain)
 	case !c.ULA.IsValid():
 		return errors.New("the store lacks what all gateways share: " + wiped + "; gateways have in force what they had; restore the store by `panteras peer import`")
+	case inForce.ULA.IsValid() && c != inForce:
+		return lost(inForce, c)
 	}
 	return nil
 }

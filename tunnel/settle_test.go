@@ -59,9 +59,9 @@ func TestSettle(t *testing.T) {
 		{"all peers are broken", state(ours, 1), broken(state(ours), KindPeer, "peer1"), Accept, "peer1", "last good state"},
 		{"a broken cluster", state(ours, 1), broken(state(Cluster{}, 1, 2), KindCluster, ""), Accept, "peer1 peer2", "last good state"},
 	} {
-		got, verdict, problems := Settle(&test.last, &test.next)
-		said := fmt.Sprint(problems)
-		if verdict != test.verdict || names(&got) != test.want || !strings.Contains(said, test.problem) || test.problem == "" && len(problems) > 0 {
+		got, verdict, problem := Settle(&test.last, &test.next)
+		said := fmt.Sprint(got.Broken, problem)
+		if verdict != test.verdict || (problem == nil) != (verdict == Accept) || names(&got) != test.want || !strings.Contains(said, test.problem) || test.problem == "" && len(got.Broken) > 0 {
 			t.Errorf("%s: verdict %d, peers %q, problems %s", test.name, verdict, names(&got), said)
 		}
 	}
@@ -70,10 +70,10 @@ func TestSettle(t *testing.T) {
 // Who changes a store is told whenever those who follow it would refuse it.
 func TestRefusal(t *testing.T) {
 	ours := NewCluster()
-	for _, c := range []Cluster{{}, ours, {ULA: ours.ULA, Importing: true}, {Importing: true}} {
+	for _, c := range []Cluster{{}, ours, NewCluster(), {ULA: ours.ULA, Importing: true}, {Importing: true}} {
 		last, next := state(ours, 1), state(c, 1)
 		_, verdict, _ := Settle(&last, &next)
-		if err := Refusal(c); (err != nil) != (verdict == Refuse) || err != nil && !strings.Contains(err.Error(), "panteras peer import") {
+		if err := Refusal(c, ours); (err != nil) != (verdict == Refuse) || err != nil && !strings.Contains(err.Error(), "panteras peer import") {
 			t.Errorf("%+v: verdict %d, and who changes it is told %v", c, verdict, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -336,5 +337,37 @@ func TestHAProxyReportPrintable(t *testing.T) {
 		if got.code != 0 || strings.ContainsAny(got.stdout, "\x1b\x07") || !strings.Contains(got.stdout, `\x1b[2J`) || !strings.Contains(got.stdout, `web: a\x07b`+"\n") {
 			t.Errorf("%q: %+v", args, got)
 		}
+	}
+}
+
+func TestExplainTakesNamesAsPeopleHaveThem(t *testing.T) {
+	env := []string{"RUN_DIR=" + t.TempDir(), "CONSUL_HTTP_ADDR=127.0.0.1:1"}
+	for what, host := range map[string]string{
+		"web": "web.service.consul", "http://web.service.consul/x://y": "web.service.consul", "https://Web.service.consul:443": "Web.service.consul", "x.localhost": "x.localhost",
+	} {
+		if got := runIn(t, nil, env, "explain", what); got.code != 0 || !strings.HasPrefix(got.stdout, "DNS      "+host+" goes to ") {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+	for _, what := range []string{"", "a b", "a\nb"} {
+		if got := runIn(t, nil, env, "explain", what); got.code != 2 || got.stdout != "" || !strings.Contains(got.stderr, "write one such as") {
+			t.Errorf("%q: %+v", what, got)
+		}
+	}
+}
+
+// TestExplainWithASilentConsul: one that takes connections and answers nothing, such as a process that was stopped, keeps
+// nobody waiting, and what is known without it is told.
+func TestExplainWithASilentConsul(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // connections wait in its queue
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := time.AfterFunc(time.Minute, func() { _ = silent.Close() })
+	t.Cleanup(func() { end.Stop(); _ = silent.Close() })
+	got := runIn(t, nil, []string{"DNS_MODE=lb", "RUN_DIR=" + t.TempDir(), "CONSUL_HTTP_ADDR=" + silent.Addr().String()}, "explain", "web")
+	if got.code != 0 || !strings.HasPrefix(got.stdout, "DNS      web.service.consul goes to Consul") || !strings.Contains(got.stdout, "\nConsul   does not answer") ||
+		strings.Count(got.stdout, "does not answer in time") != 2 || !strings.Contains(got.stdout, "\nHAProxy  ") {
+		t.Errorf("%+v", got)
 	}
 }

@@ -8,9 +8,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
+	"unicode"
 
 	"panteras/configs"
 	"panteras/configs/haproxy"
+	"panteras/dnsserver"
 	"panteras/dnsserver/lb"
 	"panteras/internal/consulclient"
 	"panteras/launcher/balancer"
@@ -26,6 +29,10 @@ It tells where the DNS server sends questions for it, which instances Consul kno
 the service and how they are, whether HAProxy runs, and which frontend, backend and
 servers of it serve the name, or why none does.`
 
+// explainTime is how long Consul may take to answer all questions: what is known without it
+// is told all the same.
+const explainTime = 5 * time.Second
+
 func newExplainCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "explain NAME[/PATH]",
@@ -34,11 +41,16 @@ func newExplainCommand(a *app) *cobra.Command {
 		Example: "  panteras explain web.service.consul\n  panteras explain any.host/minions/say",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "" || strings.ContainsFunc(args[0], func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+				return usagef("%q is no name; write one such as web.service.consul, without blanks", args[0])
+			}
 			loaded, host, _ := a.look(cmd)
 			if err := configs.JoinErrors(loaded.Findings); err != nil {
 				return &usageError{err}
 			}
-			return explain(cmd.Context(), a.stdout, &loaded.Settings, host, args[0])
+			ctx, cancel := context.WithTimeout(cmd.Context(), explainTime)
+			defer cancel()
+			return explain(ctx, a.stdout, &loaded.Settings, host, args[0])
 		},
 	}
 	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel, configs.GroupDaemons)
@@ -55,7 +67,7 @@ func explain(ctx context.Context, w io.Writer, s *configs.Settings, host configs
 		}
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "DNS      %s goes to %s\n", q.Host, s.RouteOf(q.Host))
+	fmt.Fprintf(&text, "DNS      %s goes to %s\n", q.Host, dnsserver.RouteOf(s, host.HostsFile, q.Host))
 	if s.DNSMode == configs.DNSModeLB {
 		fmt.Fprintf(&text, "         A and AAAA: %s (DNS_MODE=lb)\n", explainAddress(ctx, s, host, q.Host))
 	}
@@ -89,6 +101,9 @@ func writePrintable(w io.Writer, text string) error {
 // questionOf is what somebody wants to know who writes NAME[/PATH]; a name without a dot
 // is a service.
 func questionOf(s *configs.Settings, host configs.HostFacts, what string) *haproxy.Question {
+	if _, rest, ok := strings.Cut(what, "://"); ok {
+		what = rest // as a browser has it
+	}
 	name, path, _ := strings.Cut(what, "/")
 	if host, _, ok := strings.Cut(name, ":"); ok && !strings.HasPrefix(name, "[") {
 		name = host // as a Host header has it

@@ -44,7 +44,7 @@ func newGatewayCommand(a *app) *cobra.Command {
 		},
 	}
 	addSettingsFlags(cmd, configs.GroupCommon, configs.GroupTunnel)
-	cmd.AddCommand(newGatewayKeyCommand(a))
+	cmd.AddCommand(newGatewayKeyCommand(a), newGatewayForgetCommand(a))
 	return cmd
 }
 

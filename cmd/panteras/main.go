@@ -33,6 +33,9 @@ func main() {
 	// shown as "exe". This is still the first thread, whose name is that of the process.
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData("panteras\x00"))), 0, 0, 0)
 	runtime.UnlockOSThread()
+	// The users of daemons walk through folders that we make, whatever root's shell keeps from others (umask 027); what
+	// is secret has a mode of its own.
+	unix.Umask(unix.Umask(0) & 0o022)
 	guard.Resume()
 	os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }

@@ -11,6 +11,7 @@ import (
 	"panteras/configs"
 	"panteras/tunnel"
 	"panteras/tunnel/admin"
+	"panteras/tunnel/gateway"
 	"panteras/tunnel/store"
 
 	"github.com/spf13/cobra"
@@ -102,7 +103,7 @@ func (a *app) withAdmin(cmd *cobra.Command, do func(*desk, *admin.Admin) error) 
 	if err != nil {
 		return err
 	}
-	if refusal, err := d.store.Refusal(d); err == nil && refusal != nil {
+	if refusal, err := d.store.Refusal(d, gateway.ClusterInForce(d.folder)); err == nil && refusal != nil {
 		fmt.Fprintf(a.stderr, "warning: this is in the store, but not in force: %v\n", refusal)
 	}
 	return nil

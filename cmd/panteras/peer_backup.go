@@ -20,7 +20,8 @@ already and equal stays; anything else in the way is an error before anything is
 changed, so an import that was cut off may be run again. Where the store was wiped,
 gateways have the peers in force when all of them are there, and what they had until then.
 
-With --tunnel-store it moves this host to another store.`
+With --tunnel-store it moves this host to another store; a gateway that runs here
+follows the old one until it is started again.`
 
 func newPeerExportCommand(a *app) *cobra.Command {
 	var output string
@@ -56,7 +57,7 @@ func newPeerImportCommand(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, choice, err := a.openDeskToMove(cmd)
+			d, before, choice, err := a.openDeskToMove(cmd)
 			if err != nil {
 				return err
 			}
@@ -73,7 +74,13 @@ func newPeerImportCommand(a *app) *cobra.Command {
 			if err := audit.RecordImport(n, err); err != nil {
 				return err
 			}
-			return store.Remember(d.folder, choice)
+			if err := store.Remember(d.folder, choice); err != nil {
+				return err
+			}
+			if before != "" && before != choice {
+				fmt.Fprintf(a.stderr, "the peers of this host are kept in %s now, no more in %s: restart its gateway if it has one (panteras restart tunnel), which follows %[2]s until then\n", choice, before)
+			}
+			return nil
 		},
 	}
 	addPeerSettings(cmd)
@@ -99,22 +106,22 @@ func readBackup(stdin io.Reader, path string) (*store.Backup, error) {
 }
 
 // openDeskToMove opens the store that was named, whichever the host used before.
-func (a *app) openDeskToMove(cmd *cobra.Command) (*desk, store.Choice, error) {
+func (a *app) openDeskToMove(cmd *cobra.Command) (d *desk, before, choice store.Choice, err error) {
 	loaded, _, err := a.load(cmd, unusedByTunnel...)
 	if err != nil {
-		return nil, "", err
+		return nil, "", "", err
 	}
 	folder := tunnel.NewFolder(loaded.Settings.StateDir)
-	choice, err := store.Remembered(folder)
+	before, err = store.Remembered(folder)
 	if err != nil {
-		return nil, "", err
+		return nil, "", "", err
 	}
-	if choice == "" || loaded.Given("TUNNEL_STORE") {
+	if choice = before; choice == "" || loaded.Given("TUNNEL_STORE") {
 		choice = store.Choice(loaded.Settings.TunnelStore)
 	}
 	peers, err := openChosen(&loaded.Settings, folder, choice)
 	if err != nil {
-		return nil, "", err
+		return nil, "", "", err
 	}
-	return newDesk(cmd, &loaded.Settings, folder, peers), choice, nil
+	return newDesk(cmd, &loaded.Settings, folder, peers), before, choice, nil
 }

@@ -48,7 +48,7 @@ func newPeerEnableCommand(a *app) *cobra.Command {
 }
 
 func newPeerRotateCommand(a *app) *cobra.Command {
-	var publicKey string
+	var publicKey, gateway string
 	var preshared bool
 	var out handOut
 	cmd := &cobra.Command{
@@ -56,7 +56,7 @@ func newPeerRotateCommand(a *app) *cobra.Command {
 		Long: "Give a peer another key, and print its new client file. The old file stops working at once;\nname, address and everything else stay.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r := admin.Request{Name: args[0], Preshared: preshared}
+			r := admin.Request{Name: args[0], Gateway: gateway, Preshared: preshared}
 			if err := out.parse(&r, publicKey); err != nil {
 				return &usageError{err}
 			}
@@ -70,6 +70,7 @@ func newPeerRotateCommand(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&publicKey, "public-key", "", "the new `KEY` that the client has made")
+	cmd.Flags().StringVar(&gateway, "gateway", "", "the `NAME` of the gateway that the client is to dial (default as before)")
 	cmd.Flags().BoolVar(&preshared, "preshared-key", false, "protect the tunnel with a preshared key as well (a peer that has one gets a new one)")
 	out.addFlags(cmd)
 	addPeerSettings(cmd)

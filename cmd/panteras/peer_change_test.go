@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"net/netip"
 	"os"
 	"os/user"
 	"strings"
@@ -36,6 +37,24 @@ func TestPeerChangesWarnWhereGatewaysDoNotFollow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	cluster := func(ula string) map[string]any {
+		return map[string]any{"index": 1, "value": map[string]any{"ula": ula}}
+	}
+	lost, err := json.Marshal(tunnel.Peer{Name: "lost", PublicKey: tunnel.PublicKey{1}, Addresses: []netip.Addr{netip.MustParseAddr("10.99.0.9")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// inForce is what the gateway of this host had last.
+	inForce := func(ula string, peers ...json.RawMessage) {
+		t.Helper()
+		text, err := json.Marshal(map[string]any{"cluster": map[string]any{"ula": ula}, "peers": peers})
+		if err == nil {
+			err = os.WriteFile(tunnel.NewFolder(o.path("state")).File("last-state.json"), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, c := range []struct {
 		change func(map[string]any)
 		want   string // "" for no warning
@@ -43,6 +62,12 @@ func TestPeerChangesWarnWhereGatewaysDoNotFollow(t *testing.T) {
 		{func(map[string]any) {}, ""},
 		{func(e map[string]any) { e["cluster"].(map[string]any)["value"].(map[string]any)["importing"] = true }, "an import into the store has not ended"},
 		{func(e map[string]any) { e["cluster"].(map[string]any)["value"] = "garbage" }, ""}, // they go by the last good one
+		{func(e map[string]any) { delete(e, "cluster") }, "lacks what all gateways share"},
+		{func(e map[string]any) { e["cluster"] = cluster("fd00:1::/64") }, ""},
+		{func(map[string]any) { inForce("fd00:1::/64") }, ""},
+		{func(map[string]any) { inForce("fd00:2::/64") }, ""}, // nobody to lose
+		{func(map[string]any) { inForce("fd00:2::/64", lost) }, "the store was made anew: it was fd00:2::/64 and is fd00:1::/64"},
+		{func(map[string]any) { inForce("fd00:1::/64", lost) }, ""},
 		{func(e map[string]any) { delete(e, "cluster") }, "lacks what all gateways share"},
 	} {
 		put(c.change)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"panteras/internal/lab"
+	"panteras/launcher/page"
 	"panteras/tunnel"
 	"panteras/tunnel/admin"
 	"panteras/tunnel/client"
@@ -240,6 +241,19 @@ func TestPeerListShowsWhatTheGatewayKnows(t *testing.T) {
 	if bob["last_handshake"] != nil || bob["rx_bytes"] != 0.0 || bob["endpoint"] != nil {
 		t.Errorf("bob: %v", bob)
 	}
+	// The status page reads the same.
+	answers <- string(status)
+	var shown []page.Peer
+	if err := decode([]byte(o.must("list", "--json").stdout), &shown); err != nil || len(shown) != 2 {
+		t.Fatalf("the status page reads %v, %v", shown, err)
+	}
+	if a := shown[0]; a.Name != "alice" || len(a.Addresses) == 0 || !a.Enabled || a.Expires != nil || a.LastHandshake == nil || a.LastHandshake.Day() != 1 ||
+		a.RxBytes != 7 || a.TxBytes != 9 || a.Endpoint != "192.0.2.1:1234" {
+		t.Errorf("the status page reads of alice: %+v", a)
+	}
+	if b := shown[1]; b.Name != "bob" || b.LastHandshake != nil {
+		t.Errorf("the status page reads of bob: %+v", b)
+	}
 	// A gateway that talks nonsense hides nothing of what the store knows.
 	answers <- "nonsense"
 	got := o.must("list", "--json")
@@ -336,7 +350,10 @@ func TestPeerMovesToConsul(t *testing.T) {
 	o.must("export", "--output", o.path("backup.json"))
 	node := lab.Consul(t, lab.ConsulOptions{})
 	o.env = []string{"CONSUL_HTTP_ADDR=" + node.HTTPAddr.String()}
-	wantOutcome(t, o.peer("import", "--tunnel-store", "consul", o.path("backup.json")), 0, "imported 1 of 1 peers")
+	wantOutcome(t, o.peer("import", "--tunnel-store", "consul", o.path("backup.json")), 0, "imported 1 of 1 peers", "restart its gateway", "follows file until then")
+	if got := o.must("import", "--tunnel-store", "consul", o.path("backup.json")); strings.Contains(got.stderr, "restart") {
+		t.Errorf("once it is there: %s", got.stderr)
+	}
 	if err := os.Remove(store.FileIn(tunnel.NewFolder(o.path("state")))); err != nil {
 		t.Fatal(err)
 	}

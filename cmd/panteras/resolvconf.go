@@ -27,7 +27,8 @@ alone. The former file stays as /etc/resolv.conf.orig, where the DNS server find
 recursors. If the host does not resolve names afterwards, everything is put back.
 
 "restore" puts back exactly what was there, except for what somebody has changed since
-(--force: that as well).`
+(--force: that as well). A changed file that names this DNS server alone is put back, too,
+and is kept beside it, with ".edited" behind its name.`
 
 const resolvConfExample = `  sudo panteras resolvconf install
   sudo panteras resolvconf restore`

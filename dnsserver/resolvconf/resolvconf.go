@@ -9,7 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 
 	"panteras/internal/resolv"
@@ -26,16 +26,6 @@ type Host struct {
 	Answers func(ctx context.Context, server netip.Addr) error
 }
 
-// Result says what was done.
-type Result struct {
-	// Manager is who writes resolv.conf, "" if nothing had to be done.
-	Manager string
-	// Paths are those that were changed.
-	Paths []string
-	// Kept are paths that somebody has changed since, and that were left alone.
-	Kept []string
-}
-
 // Install points the host at server, which must answer. If that fails half-way, or if
 // the host's resolver does not answer afterwards, everything is put back.
 func (h *Host) Install(ctx context.Context, server netip.Addr) (*Result, error) {
@@ -47,6 +37,7 @@ func (h *Host) Install(ctx context.Context, server netip.Addr) (*Result, error) 
 		return nil, err
 	}
 	defer unlock()
+	undone := &Result{}
 	before, err := h.read()
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -55,7 +46,7 @@ func (h *Host) Install(ctx context.Context, server netip.Addr) (*Result, error) 
 	case before.Server == server && before.holds():
 		return &Result{}, nil
 	default: // of another address, or undone by somebody
-		if _, err := h.restore(ctx, false); err != nil {
+		if undone, err = h.restore(ctx, false); err != nil {
 			return nil, fmt.Errorf("what was installed before cannot be undone: %w", err)
 		}
 	}
@@ -65,7 +56,7 @@ func (h *Host) Install(ctx context.Context, server netip.Addr) (*Result, error) 
 	}
 	r := plan(f, server)
 	if len(r.Changes) == 0 {
-		return &Result{}, nil
+		return undone, nil
 	}
 	for i := range r.Changes {
 		if r.Changes[i].Before, err = look(r.Changes[i].Path); err != nil {
@@ -79,71 +70,53 @@ func (h *Host) Install(ctx context.Context, server netip.Addr) (*Result, error) 
 	if err := h.write(r); err != nil {
 		return nil, fmt.Errorf("nothing was changed, because what is there cannot be kept: %w", err)
 	}
-	if told, err := h.apply(ctx, r); err != nil {
-		return nil, errors.Join(fmt.Errorf("everything was put back: %w", err), h.takeBack(context.WithoutCancel(ctx), told, older))
+	if err := h.apply(ctx, r); err != nil {
+		if left := h.takeBack(context.WithoutCancel(ctx), older); left != nil {
+			return nil, fmt.Errorf("%w; %w", err, left)
+		}
+		return nil, fmt.Errorf("everything was put back: %w", err)
 	}
-	result := &Result{Manager: r.Manager}
+	result := &Result{Manager: r.Manager, Edited: undone.Edited}
 	for _, c := range r.Changes {
 		result.Paths = append(result.Paths, c.Path)
 	}
 	return result, nil
 }
 
-// apply does what a record says, and looks whether the host resolves names then. told says
-// whether the manager has heard of it.
-func (h *Host) apply(ctx context.Context, r record) (told bool, err error) {
+// apply does what a record says, and looks whether the host resolves names then.
+func (h *Host) apply(ctx context.Context, r record) error {
 	for i, c := range r.Changes {
 		if err := c.After.put(c.Path); err != nil {
-			return told, err
+			return err
 		}
 		if i == 0 && r.Tell != nil {
 			if err := h.Run(ctx, r.Tell...); err != nil {
-				return false, err
+				return err
 			}
-			told = true
 		}
 	}
 	content, err := os.ReadFile(file)
 	if err != nil {
-		return told, err
+		return err
 	}
 	servers := resolv.Nameservers(string(content))
 	if len(servers) == 0 {
-		return told, fmt.Errorf("%s names no server now", file)
+		return fmt.Errorf("%s names no server now", file)
 	}
 	if err := h.Answers(ctx, servers[0]); err != nil {
-		return told, fmt.Errorf("%s, which %s names now, does not answer: %w", servers[0], file, err)
+		return fmt.Errorf("%s, which %s names now, does not answer: %w", servers[0], file, err)
 	}
-	return told, nil
+	return nil
 }
 
-// takeBack undoes an installation that failed, and leaves the record that was there before.
-// A manager that never heard of the installation need not hear of its end.
-func (h *Host) takeBack(ctx context.Context, told bool, older record) error {
-	_, err := h.restore(ctx, true)
-	if err != nil && (told || !errors.As(err, new(*untold))) {
-		return err // and with it the record of what is still to be undone
-	}
-	if len(older.Changes) == 0 {
-		if removing := os.Remove(h.Record); !errors.Is(removing, fs.ErrNotExist) {
-			return errors.Join(err, removing)
-		}
+// takeBack undoes an installation that failed, and leaves the record that was there before. An
+// error says what is not as it was, of which there is a record then.
+func (h *Host) takeBack(ctx context.Context, older record) error {
+	if _, err := h.restore(ctx, true); err != nil || len(older.Changes) == 0 {
 		return err
 	}
-	return errors.Join(err, h.write(older))
+	return h.write(older)
 }
-
-// untold is the error of a manager that cannot be told that its files have changed.
-type untold struct {
-	manager string
-	err     error
-}
-
-func (u *untold) Error() string {
-	return fmt.Sprintf("the files are put back, but %s cannot be told: %v; when that is mended, run `panteras resolvconf restore` again", u.manager, u.err)
-}
-
-func (u *untold) Unwrap() error { return u.err }
 
 // Restore undoes Install. A path that somebody has changed since is left as it is, and can
 // be put back later, unless force is set. It is no error if nothing was installed. If the
@@ -170,22 +143,36 @@ func (h *Host) restore(ctx context.Context, force bool) (*Result, error) {
 		return nil, err
 	}
 	result := &Result{Manager: r.Manager}
-	var undo, kept []change
+	var undo, last, kept []change
+	edited := map[string]state{}
 	for _, c := range r.Changes {
 		now, err := look(c.Path)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case force || now.same(c.After) || now.same(c.Before):
+		}
+		if !force && !now.same(c.After) && !now.same(c.Before) {
+			if !now.asksOnly(r.Server, c.Path) {
+				result.Kept = append(result.Kept, c.Path)
+				kept = append(kept, c)
+				continue
+			}
+			edited[c.Path] = now
+			result.Edited = append(result.Edited, c.Path)
+		}
+		result.Paths = append(result.Paths, c.Path)
+		if c.Path == copied { // while anything asks the DNS server, it has its recursors there
+			last = append(last, c)
+		} else {
 			undo = append(undo, c)
-			result.Paths = append(result.Paths, c.Path)
-		default:
-			result.Kept = append(result.Kept, c.Path)
-			kept = append(kept, c)
 		}
 	}
-	var told error
+	undo = append(undo, last...)
 	for _, c := range undo {
+		if now, ok := edited[c.Path]; ok {
+			if err := now.put(c.Path + beside); err != nil {
+				return nil, fmt.Errorf("%s is left as it is, because what somebody has changed in it cannot be kept: %w; --force puts it back all the same", c.Path, err)
+			}
+		}
 		// What is as it was is not touched: it may be there that nobody may write.
 		now, err := look(c.Path)
 		if err != nil || !now.same(c.Before) || now.Mode != c.Before.Mode {
@@ -193,11 +180,13 @@ func (h *Host) restore(ctx context.Context, force bool) (*Result, error) {
 				return nil, fmt.Errorf("cannot put %s back: %w; the record of it is kept in %s", c.Path, err, h.Record)
 			}
 		}
-		if first := r.Changes[0]; r.Tell != nil && c.Path == first.Path {
-			if err := h.Run(ctx, r.Tell...); err != nil { // the files matter more
-				told = &untold{r.Manager, err}
-				kept = append([]change{first}, kept...)
-			}
+	}
+	var told error
+	if r.Tell != nil && slices.ContainsFunc(undo, func(c change) bool { return c.Path == r.Changes[0].Path }) {
+		// Last, because the manager may write what was put back.
+		if err := h.Run(ctx, r.Tell...); err != nil && !r.nobody(err) { // the files matter more
+			told = fmt.Errorf("the files are put back, but %s cannot be told: %w; when that is mended, run `panteras resolvconf restore` again", r.Manager, err)
+			kept = append([]change{r.Changes[0]}, kept...)
 		}
 	}
 	if len(kept) == 0 {
@@ -216,7 +205,7 @@ const lockPause = 50 * time.Millisecond
 // lock keeps others from installing and restoring until unlock: of two at once, one would
 // take what the other has made for what was there before.
 func (h *Host) lock(ctx context.Context) (unlock func(), err error) {
-	if err := statefile.MakeFolder(filepath.Dir(h.Record)); err != nil {
+	if err := statefile.MakeOpenFolder(filepath.Dir(h.Record)); err != nil {
 		return nil, err
 	}
 	path := h.Record + ".lock"
@@ -249,14 +238,26 @@ func (h *Host) read() (record, error) {
 	return r, nil
 }
 
-// holds tells whether everything is as it was left.
+// holds tells whether the host asks the DNS server and nobody else, and that has its
+// recursors, whatever else somebody has changed. What is left of a record by a restore that
+// left something alone does not.
 func (r record) holds() bool {
+	asks := false
 	for _, c := range r.Changes {
-		if now, err := look(c.Path); err != nil || !now.same(c.After) {
+		points := c.Path == file || c.Path == resolvedDrop
+		now, err := look(c.Path)
+		if err != nil || !now.same(c.After) && !(points && now.asksOnly(r.Server, c.Path)) {
 			return false
 		}
+		asks = asks || points
+		if c.Path == file { // resolved has a file of its own
+			recursors, err := look(copied) // which may be of before, and then is not in the record
+			if err != nil || !recursors.Exists || recursors.asksOnly(r.Server, copied) {
+				return false
+			}
+		}
 	}
-	return true
+	return asks
 }
 
 // gather looks at the host.
@@ -295,19 +296,4 @@ func gather() (facts, error) {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
-}
-
-// Describe tells people what a result is.
-func (r *Result) Describe() string {
-	if r.Manager == "" {
-		return "nothing had to be changed\n"
-	}
-	var b strings.Builder
-	for _, path := range r.Paths {
-		fmt.Fprintf(&b, "changed %s\n", path)
-	}
-	for _, path := range r.Kept {
-		fmt.Fprintf(&b, "left %s alone: somebody has changed it since; --force puts it back all the same\n", path)
-	}
-	return b.String()
 }

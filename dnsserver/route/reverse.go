@@ -2,7 +2,9 @@ package route
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 const (
@@ -82,6 +84,31 @@ func ReverseName(a netip.Addr) string {
 		return string(s) + "in-addr.arpa"
 	}
 	return string(s) + "ip6.arpa"
+}
+
+// ReverseZones are the zones that hold the reverse names of a prefix's addresses and no others, in presentation form without the final dot: one where the prefix
+// ends with a label (8 bits of IPv4, 4 of IPv6), else up to 128.
+func ReverseZones(p netip.Prefix) (zones []string) {
+	p = p.Masked()
+	label := 4
+	if p.Addr().Is4() {
+		label = 8
+	}
+	bits := (p.Bits() + label - 1) / label * label
+	b := p.Addr().AsSlice()
+	for i := range 1 << (bits - p.Bits()) {
+		zone := slices.Clone(b)
+		if bits > 0 {
+			zone[(bits-1)/8] |= byte(i << ((8 - bits%8) % 8))
+		}
+		a, _ := netip.AddrFromSlice(zone)
+		name := ReverseName(a)
+		for range (a.BitLen() - bits) / label {
+			_, name, _ = strings.Cut(name, ".")
+		}
+		zones = append(zones, name)
+	}
+	return zones
 }
 
 func hexDigit(b byte) byte { return "0123456789abcdef"[b] }

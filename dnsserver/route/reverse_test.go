@@ -56,6 +56,25 @@ func TestReverseAddrRefusesWhatIsNoAddress(t *testing.T) {
 	}
 }
 
+func TestReverseZones(t *testing.T) {
+	t.Parallel()
+	for prefix, want := range map[string]string{
+		"198.51.100.0/24":   "100.51.198.in-addr.arpa",
+		"198.18.8.0/22":     "8.18.198.in-addr.arpa 9.18.198.in-addr.arpa 10.18.198.in-addr.arpa 11.18.198.in-addr.arpa",
+		"198.18.9.7/23":     "8.18.198.in-addr.arpa 9.18.198.in-addr.arpa",
+		"198.51.100.254/31": "254.100.51.198.in-addr.arpa 255.100.51.198.in-addr.arpa",
+		"198.51.100.7/32":   "7.100.51.198.in-addr.arpa",
+		"0.0.0.0/0":         "in-addr.arpa",
+		"2001:db8::/32":     "8.b.d.0.1.0.0.2.ip6.arpa",
+		"2001:db8::/35":     "0.8.b.d.0.1.0.0.2.ip6.arpa 1.8.b.d.0.1.0.0.2.ip6.arpa",
+		"2001:db80::/27":    "8.b.d.1.0.0.2.ip6.arpa 9.b.d.1.0.0.2.ip6.arpa",
+	} {
+		if got := strings.Join(ReverseZones(netip.MustParsePrefix(prefix)), " "); got != want {
+			t.Errorf("%s: %s, want %s", prefix, got, want)
+		}
+	}
+}
+
 // No bytes make the lookup fail, and what is read as an address is spelled as its name.
 func FuzzLookup(f *testing.F) {
 	for _, s := range []string{"1.2.0.192.in-addr.arpa", strings.Repeat("f.", 32) + "ip6.arpa", "a.consul", "."} {

@@ -88,3 +88,34 @@ func TestWakerWakesFromAnywhere(t *testing.T) {
 		}
 	}
 }
+
+// What is ready does not end a rest; a signal may.
+func TestPollerRests(t *testing.T) {
+	t.Parallel()
+	p, err := NewPoller()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	w, err := NewWaker(p, Tag{Kind: 7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	w.Wake()
+	const tries, rest = 9, 2 * time.Millisecond
+	rested := 0
+	for range tries {
+		began := time.Now()
+		p.Rest(rest)
+		if time.Since(began) >= rest {
+			rested++
+		}
+	}
+	if rested <= tries/2 {
+		t.Errorf("%d of %d rests lasted as long as they should", rested, tries)
+	}
+	if n := ready(p); n != 1 {
+		t.Errorf("%d ready after a rest, want what was ready before", n)
+	}
+}

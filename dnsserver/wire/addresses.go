@@ -2,7 +2,7 @@ package wire
 
 import "net/netip"
 
-// AddressSet is the view of an answer section that holds nothing but address records of one name, all of one length: the records can
+// AddressSet is the view of an answer section that holds nothing but address records of the question's name, all of one length: the records can
 // be turned round without touching anything else in the message.
 type AddressSet struct {
 	off, stride int
@@ -23,6 +23,11 @@ func Addresses(m []byte, qend int) (a AddressSet) {
 			return AddressSet{}
 		}
 		if i == 0 {
+			// A name that is compressed otherwise may lead into what is turned round, or cut off.
+			owner := m[r.off:r.fixed]
+			if string(owner) != string([]byte{0xc0, HeaderLen}) && !EqualFold(owner, m[HeaderLen:qend-4]) {
+				return AddressSet{}
+			}
 			first = r
 		} else if r.typ != first.typ || r.end-r.off != first.end-first.off ||
 			string(m[r.off:r.fixed]) != string(m[first.off:first.fixed]) {

@@ -35,12 +35,15 @@ const (
 )
 
 // Denied returns those of the accesses that Consul would refuse to the token of the
-// settings, in their order; none where Consul has no ACLs. Reading what a token may not
+// settings, in their order; none where Consul allows what no rule denies, as it does without ACLs. Reading what a token may not
 // read is no error in Consul, only an answer that lacks it, so nothing else tells.
 func Denied(ctx context.Context, s *configs.Settings, all []Access) (denied []Access, err error) {
 	_, config, err := dial(s)
 	if err != nil {
 		return nil, err
+	}
+	if allows(ctx, config) {
+		return nil, nil
 	}
 	for len(all) > 0 {
 		some := all[:min(len(all), mostAccesses)]
@@ -56,6 +59,24 @@ func Denied(ctx context.Context, s *configs.Settings, all []Access) (denied []Ac
 		}
 	}
 	return denied, nil
+}
+
+// policyHeader is where each answer of Consul says what becomes of what no rule is about.
+const policyHeader = "X-Consul-Default-Acl-Policy"
+
+// allows tells that Consul allows what no rule denies. One without ACLs does, and would
+// log an error each time it is asked for rights.
+func allows(ctx context.Context, c *consul.Config) bool {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Scheme+"://"+c.Address+c.PathPrefix+"/v1/status/leader", http.NoBody)
+	if err != nil {
+		return false
+	}
+	response, err := c.HttpClient.Do(request)
+	if err != nil {
+		return false // as the question itself will tell
+	}
+	defer response.Body.Close()
+	return response.Header.Get(policyHeader) == "allow"
 }
 
 // authorization is one answer.

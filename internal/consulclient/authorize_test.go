@@ -70,6 +70,21 @@ func TestDeniedWithoutACLs(t *testing.T) {
 	if got, err := Denied(t.Context(), &configs.Settings{ConsulHTTPAddr: address}, []Access{{"node", "", "read"}}); err != nil || got != nil {
 		t.Errorf("without ACLs: %v, %v", got, err)
 	}
+	for policy, asks := range map[string]int{"allow": 0, "deny": 1, "": 1} {
+		asked := 0
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Consul-Default-ACL-Policy", policy)
+			if r.Method == http.MethodPost { // which such a Consul logs as an error
+				asked++
+				http.Error(w, "ACL support disabled", http.StatusUnauthorized)
+			}
+		}))
+		got, err := Denied(t.Context(), &configs.Settings{ConsulHTTPAddr: server.URL}, []Access{{"node", "", "read"}})
+		server.Close()
+		if err != nil || got != nil || asked != asks {
+			t.Errorf("where the policy is %q: %v, %v, asked %d times", policy, got, err, asked)
+		}
+	}
 	address, _ = fake(t, http.StatusOK, "[]")
 	if _, err := Denied(t.Context(), &configs.Settings{ConsulHTTPAddr: address}, []Access{{"node", "", "read"}}); err == nil || !strings.Contains(err.Error(), "0 of 1") {
 		t.Errorf("an answer that lacks something: %v", err)

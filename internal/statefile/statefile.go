@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	filePerm   = 0o600
-	dirPerm    = 0o700
-	parentPerm = 0o755
+	filePerm = 0o600
+	dirPerm  = 0o700
+	openPerm = 0o755
 )
 
 // Write replaces a file, or makes it, and its folder where it lacks. Whoever
@@ -71,11 +71,15 @@ func ReadSecret(path string) ([]byte, error) {
 // MakeFolder makes a folder that is nobody else's, where it lacks. Those above it that lack
 // too are open as folders are: daemons of other users have theirs beside this one.
 func MakeFolder(dir string) error {
-	if err := os.MkdirAll(filepath.Dir(dir), parentPerm); err != nil {
+	if err := MakeOpenFolder(filepath.Dir(dir)); err != nil {
 		return err
 	}
 	return os.MkdirAll(dir, dirPerm)
 }
+
+// MakeOpenFolder makes a folder that everybody may walk through, such as STATE_DIR, where it
+// lacks: daemons of other users have theirs in it.
+func MakeOpenFolder(dir string) error { return os.MkdirAll(dir, openPerm) }
 
 // write puts the content on disk beside the file.
 func write(path string, content []byte) (temp string, err error) {

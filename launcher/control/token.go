@@ -69,14 +69,14 @@ func readToken(path string) (string, error) {
 		return "", fmt.Errorf("cannot read the token of the API: %w", err)
 	}
 	if !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s, the token of the API, has mode %v: others may know it; remove it, and a new one is made", path, info.Mode())
+		return "", fmt.Errorf("%s, the token of the API, has mode %v: others may know it; remove it and run `panteras reload`, and a new one is made", path, info.Mode())
 	}
 	const most = 4096
 	content := make([]byte, most)
 	n, err := f.Read(content)
 	text := strings.TrimSpace(string(content[:n]))
 	if len(text) < tokenBytes || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", fmt.Errorf("%s does not hold a token of at least %d letters (%w); remove it, and a new one is made", path, tokenBytes, errors.Join(err, errNoToken))
+		return "", fmt.Errorf("%s does not hold a token of at least %d letters (%w); remove it and run `panteras reload`, and a new one is made", path, tokenBytes, errors.Join(err, errNoToken))
 	}
 	return text, nil
 }

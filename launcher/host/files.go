@@ -28,6 +28,20 @@ func ownerOf(user string) (owner, error) {
 	return owner{int(uid), int(gid)}, err
 }
 
+// take makes what is there its owner's. On a file system that is read-only by now, what is
+// right already is good enough.
+func (own owner) take(info os.FileInfo, mode os.FileMode, chown func(uid, gid int) error, chmod func(os.FileMode) error) error {
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || own.uid >= 0 && int(stat.Uid) != own.uid || own.gid >= 0 && int(stat.Gid) != own.gid {
+		if err := chown(own.uid, own.gid); err != nil {
+			return err
+		}
+	}
+	if info.Mode().Perm() == mode {
+		return nil
+	}
+	return chmod(mode)
+}
+
 // folders makes the folders that a daemon may write to: its own in RUN_DIR and in
 // STATE_DIR, and those that its files lie in. Nobody else can look into them.
 func (h *Host) folders(d launcher.Daemon, own owner) error {
@@ -62,16 +76,9 @@ func folder(dir string, own owner) error {
 	if err != nil {
 		return err
 	}
-	// On a file system that is read-only by now, what is right already is good enough.
-	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || own.uid >= 0 && int(stat.Uid) != own.uid || own.gid >= 0 && int(stat.Gid) != own.gid {
-		if err := os.Chown(dir, own.uid, own.gid); err != nil {
-			return err
-		}
-	}
-	if info.Mode().Perm() != 0o700 {
-		if err := os.Chmod(dir, 0o700); err != nil {
-			return err
-		}
+	err = own.take(info, 0o700, func(uid, gid int) error { return os.Chown(dir, uid, gid) }, func(mode os.FileMode) error { return os.Chmod(dir, mode) })
+	if err != nil {
+		return err
 	}
 	return reachable(dir, own)
 }
@@ -137,7 +144,7 @@ func keepFile(f launcher.File, own owner, mode os.FileMode) (bool, error) {
 			return false, nil
 		}
 	}
-	return true, errors.Join(file.Chown(own.uid, own.gid), file.Chmod(mode))
+	return true, own.take(info, mode, file.Chown, file.Chmod)
 }
 
 func writeFile(f launcher.File, own owner) error {

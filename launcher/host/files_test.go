@@ -1,8 +1,10 @@
 package host
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -92,6 +94,48 @@ func TestFilesThatAreThere(t *testing.T) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestFilesOnABadDisk: those that are as they should be are good enough for a daemon that starts again when the disk can
+// only be read by now.
+func TestFilesOnABadDisk(t *testing.T) {
+	runtime.LockOSThread() // for good: the thread ends with the test, and with it what it has mounted
+	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		t.Fatal(err)
+	}
+	disk, root := t.TempDir(), owner{0, 0}
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "mode=755"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) })
+	dir := filepath.Join(disk, "haproxy")
+	files := []launcher.File{
+		{Path: filepath.Join(dir, "haproxy.cfg"), Mode: "0600", Content: "without services", Keep: true},
+		{Path: filepath.Join(dir, "myid"), Mode: "0600", Content: "1"},
+	}
+	write := func() (errs []error) {
+		errs = append(errs, folder(dir, root))
+		for _, f := range files {
+			errs = append(errs, writeFile(f, root))
+		}
+		return errs
+	}
+	if err := errors.Join(write()...); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("", disk, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(write()...); err != nil {
+		t.Error(err)
+	}
+	files[1].Content = "2"
+	if err := errors.Join(write()...); !errors.Is(err, unix.EROFS) {
+		t.Errorf("what differs is no error but %v", err)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"panteras/configs"
+	"panteras/internal/statefile"
 	"panteras/launcher"
 	"panteras/launcher/control"
 	"panteras/launcher/guard"
@@ -126,7 +127,7 @@ func planOf(p *launcher.Plan, snap *supervisor.Snapshot) *launcher.Plan {
 func (h *Host) run(ctx context.Context, left *handOver, plan *launcher.Plan, reloads <-chan os.Signal, urgent <-chan struct{}) (err error) {
 	settings := h.settings()
 	for _, dir := range []string{settings.RunDir, settings.StateDir} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := statefile.MakeOpenFolder(dir); err != nil {
 			return fmt.Errorf("cannot make a folder: %w; set RUN_DIR and STATE_DIR to folders that this user may write to", err)
 		}
 	}

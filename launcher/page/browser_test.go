@@ -150,6 +150,16 @@ func (b *tab) refusedAndHidden(s *servedPage) {
 	lab.Eventually(b.t, patient, "nothing is asked while the tab is hidden", func() bool { return len(s.page.follow) == 0 })
 	hide(false)
 	lab.Eventually(b.t, patient, "the page and the log go on", func() bool { return len(s.page.follow) == 2 })
+
+	// One that is hidden while it asks what has become of the launcher leaves it at that.
+	b.run("window.own = [fetch, setTimeout]; window.fetch = () => new Promise((done) => { window.answer = done }); source.onerror()")
+	hide(true)
+	b.run("window.setTimeout = (f) => { f(); return 0 }; answer({status: 200})")
+	if js[bool](b, "([window.fetch, window.setTimeout] = own, !!source && source.readyState !== EventSource.CLOSED)") {
+		b.t.Error("a hidden tab connects again")
+	}
+	hide(false)
+	lab.Eventually(b.t, patient, "the page and the log go on once more", func() bool { return len(s.page.follow) == 2 })
 	b.do(chromedp.KeyEvent(kb.Escape))
 	lab.Eventually(b.t, patient, "the log has ended", func() bool { return len(s.page.follow) == 1 })
 }

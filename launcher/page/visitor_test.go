@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -85,16 +86,26 @@ func (v *visitor) stream(path string) io.ReadCloser {
 	return answer.Body
 }
 
-// opened opens a stream, and tells when it ends: nil if the server has ended it in time.
-func (v *visitor) opened(path string) <-chan error {
+// opened opens a stream, and tells how much has come, and when it ends: nil if the server
+// has ended it in time.
+func (v *visitor) opened(path string) (came *atomic.Int64, end <-chan error) {
 	v.t.Helper()
-	body, end := v.stream(path), make(chan error, 1)
+	body, ended := v.stream(path), make(chan error, 1)
+	came = new(atomic.Int64)
 	go func() {
-		_, err := io.Copy(io.Discard, body)
+		_, err := io.Copy(counter{came}, body)
 		_ = body.Close()
-		end <- err
+		ended <- err
 	}()
-	return end
+	return came, ended
+}
+
+// counter counts what is written.
+type counter struct{ *atomic.Int64 }
+
+func (c counter) Write(b []byte) (int, error) {
+	c.Add(int64(len(b)))
+	return len(b), nil
 }
 
 // events reads events of a stream until one satisfies enough.

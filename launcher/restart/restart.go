@@ -71,8 +71,11 @@ func Decide(name string, e Exit, failures int, rnd func() float64) Decision {
 	if e.WasReady && e.Ran >= Healthy {
 		failures = 0
 	}
-	code, known := codes[name][e.Code]
-	known = known && e.Signal == 0
+	meanings := codes[name]
+	if e.Signal != 0 || own[name] && e.WasReady { // one of ours that was ready had settings that are right: it crashed
+		meanings = nil
+	}
+	code, known := meanings[e.Code]
 	d := Decision{Reason: reason(e, code), Failures: failures + 1}
 	inARow := failures
 	switch {

@@ -63,6 +63,8 @@ func TestDecide(t *testing.T) {
 		{"much too often", "dns", Exit{Signal: syscall.SIGKILL, Ran: time.Second, WasReady: true}, 5, Decision{AfterDelay, 4 * time.Second, "SIGKILL", 6}},
 		{"forgiven", "dns", Exit{Signal: syscall.SIGKILL, Ran: long, WasReady: true}, 30, Decision{AtOnce, 0, "SIGKILL", 1}},
 		{"the gateway never became ready", "tunnel", Exit{Code: 1, Ran: time.Second}, 0, Decision{AfterDelay, time.Second, "exit code 1", 1}},
+		{"DNS crashes again and again", "dns", Exit{Code: 2, Ran: time.Second, WasReady: true}, 2, Decision{AtOnce, 0, "exit code 2", 3}},
+		{"and is not given up", "dns", Exit{Code: 2, Ran: time.Second, WasReady: true}, 7, Decision{AfterDelay, 16 * time.Second, "exit code 2", 8}},
 		{"DNS never came up", "dns", Exit{Code: 2, Ran: time.Second}, 2, Decision{Final, 0, "settings are wrong", 3}},
 	} {
 		t.Run(test.what, func(t *testing.T) {

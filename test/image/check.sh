@@ -56,6 +56,11 @@ mkdir -p "$work/golang" "$work/host" "$work/bin" "$work/module"
 export DOCKER_HOST=unix://$work/docker.sock DOCKER_CONFIG=$work/config
 export DOCKER_BUILDKIT=0 # Debian has no buildx
 
+# dockerd takes a containerd of the machine where it finds one, as on Debian with systemd. That
+# one does not see the mounts of this namespace, and what it starts outlives the namespace.
+mkdir -p /run/containerd
+mount -t tmpfs tmpfs /run/containerd
+
 # start_docker COMMAND… starts dockerd, and waits until it answers. It has a folder of its
 # own for what runs, and knows no networks: one that was kept from another run, or from the
 # daemon before, would be that one's "host".

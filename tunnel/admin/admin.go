@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"panteras/tunnel"
@@ -30,7 +32,7 @@ type Request struct {
 	Name string
 	// PublicKey is the client's own; the zero key asks for a new private key.
 	PublicKey tunnel.PublicKey
-	// Gateway is "" for the only one, or that of this host.
+	// Gateway is "" for the one that a peer has, or else the only one, or that of this host.
 	Gateway string
 	// Allow is empty for everything that the gateway routes.
 	Allow []tunnel.Rule
@@ -104,12 +106,17 @@ func (a *Admin) Rotate(ctx context.Context, r Request, hand func(*Issued) error)
 	if !ok {
 		return nil, fmt.Errorf("%s: %w", r.Name, tunnel.ErrNoPeer)
 	}
-	if r.Gateway == "" {
+	if _, there := snap.Gateway(old.Gateway); there && r.Gateway == "" { // else it was forgotten
 		r.Gateway = old.Gateway
 	}
 	gateway, err := tunnel.ChooseGateway(snap.Gateways, r.Gateway, a.Host)
 	if err != nil {
 		return nil, err
+	}
+	for _, addr := range old.Addresses {
+		if gateway.Name != old.Gateway && !slices.ContainsFunc(gateway.Networks, func(n netip.Prefix) bool { return n.Contains(addr) }) {
+			return nil, fmt.Errorf("%s has the address %s, which is none of gateway %s; remove the peer and add it again", r.Name, addr, gateway.Name)
+		}
 	}
 	peer := old.Clone()
 	peer.PublicKey = r.PublicKey
@@ -125,6 +132,12 @@ func (a *Admin) Rotate(ctx context.Context, r Request, hand func(*Issued) error)
 	issued.Peer, err = a.Store.Rotate(ctx, r.Name, peer.PublicKey, peer.Preshared)
 	if err != nil {
 		return nil, fmt.Errorf("cannot rotate the key of %s, so the new client file is of no use: %w", r.Name, err)
+	}
+	if gateway.Name != old.Gateway {
+		// It only says which gateway the next file is for: if this fails, the next time says it.
+		if moved, err := a.Store.Update(ctx, r.Name, func(p *tunnel.Peer) error { p.Gateway = gateway.Name; return nil }); err == nil {
+			issued.Peer = moved
+		}
 	}
 	return issued, a.Audit.Record("rotate", &issued.Peer)
 }

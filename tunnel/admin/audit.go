@@ -34,6 +34,8 @@ type entry struct {
 	Allow     []tunnel.Rule    `json:"allow,omitempty"`
 	Enabled   *bool            `json:"enabled,omitempty"`
 	Expires   time.Time        `json:"expires,omitzero"`
+	// Gateway is the one that a command was about.
+	Gateway string `json:"gateway,omitempty"`
 	// Count is how many peers a command was about that names none.
 	Count int `json:"count,omitempty"`
 }

@@ -56,3 +56,38 @@ func TestATableChangedAtOnceIsMadeAgain(t *testing.T) {
 		}
 	}
 }
+
+// The kernel's time and ours come apart, the more the longer somebody has access: who ends a
+// little early or late is no damage that somebody else has done.
+func TestElementsMayEndEarlyOrLate(t *testing.T) {
+	ownNetwork(t)
+	for name, c := range map[string]struct {
+		at      time.Duration // after the start
+		removed bool          // whether the gateway has taken the peer away
+		changed string        // what the kernel has meanwhile
+		inForce bool
+	}{
+		"a little early":         {time.Hour - 3*time.Second, false, "", true},
+		"too early":              {time.Hour - 10*time.Second, false, "", false},
+		"a little late":          {time.Hour, true, "add element inet panteras peers4 { 10.99.0.3 timeout 1h expires 3s }", true},
+		"too late":               {time.Hour, true, "add element inet panteras peers4 { 10.99.0.3 timeout 1h expires 10s }", false},
+		"for ever":               {time.Hour, true, "add element inet panteras peers4 { 10.99.0.3 }", false},
+		"short, and it was long": {time.Hour, true, "add element inet panteras peers4 { 10.99.0.3 timeout 3s }", false},
+	} {
+		now := start
+		f := New(at(&now))
+		r := exampleRules()
+		r.Peers[2].Expires = start.Add(time.Hour)
+		if c.removed {
+			r.Peers = slices.Delete(r.Peers, 2, 3)
+		} else {
+			c.changed = "delete element inet panteras peers4 { 10.99.0.3 }"
+		}
+		apply(t, f, r)
+		nft(t, c.changed)
+		now = start.Add(c.at)
+		if got := f.InForce(); got != c.inForce {
+			t.Errorf("%s: in force is %v, want %v", name, got, c.inForce)
+		}
+	}
+}

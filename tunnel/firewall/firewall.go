@@ -81,6 +81,7 @@ func (f *Firewall) replace(r *Rules) (disturbed bool, err error) {
 		f.seen = now
 	}
 	if rules != w.count {
+		f.rules = nil // so that nobody takes it for what it should be
 		return disturbed, fmt.Errorf("another program has changed the table inet %s at once: it has %d rules in place of %d; find out which one, and keep it from that", tableName, rules, w.count)
 	}
 	return disturbed, nil

@@ -14,8 +14,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// expirySlack is how near to its end an element may be missing already.
-const expirySlack = time.Second
+// expirySlack is by how much the kernel may end an element earlier or later than our clock
+// says; expiryDrift is what is added for a long time: one in so many parts of it. The kernel
+// counts ticks, and the host's clock is adjusted to the world's (by up to 0.05% all the time
+// and by steps), and goes on while the host sleeps.
+const (
+	expirySlack = time.Second
+	expiryDrift = 1000
+)
+
+// slack is how far the two may be apart at the end of a timeout.
+func slack(timeout time.Duration) time.Duration { return expirySlack + timeout/expiryDrift }
 
 // elementsRest is how many times as long as comparing the elements took they are left alone
 // then, where others change tables of their own all the time: those of 10,000 peers take 0.4 s.
@@ -170,13 +179,16 @@ func (f *Firewall) elementsInForce() bool {
 	if err != nil {
 		return false
 	}
-	soon := f.now().Add(expirySlack)
+	now := f.now()
+	stays := func(expires time.Time) bool { // it was set after the table was written
+		return expires.IsZero() || expires.After(now.Add(slack(expires.Sub(f.wrote))))
+	}
 	for _, s := range f.sides {
 		wanted := members(f.rules, s.digit == ipv4.digit)
 		for i, set := range s.dynamic {
 			missing := 0
 			for _, expires := range wanted[i] {
-				if stays(expires, soon) {
+				if stays(expires) {
 					missing++
 				}
 			}
@@ -186,10 +198,13 @@ func (f *Firewall) elementsInForce() bool {
 			}
 			for _, e := range list {
 				expires, ok := wanted[i][element{key: string(e.Key), end: string(e.KeyEnd)}]
+				if !ok && e.Timeout != 0 && e.Expires <= slack(e.Timeout) {
+					continue // it should have gone by itself, and soon will
+				}
 				if !ok || (e.Timeout != 0) == expires.IsZero() {
 					return false
 				}
-				if stays(expires, soon) {
+				if stays(expires) {
 					missing--
 				}
 			}
@@ -200,5 +215,3 @@ func (f *Firewall) elementsInForce() bool {
 	}
 	return true
 }
-
-func stays(expires, until time.Time) bool { return expires.IsZero() || expires.After(until) }

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -115,4 +117,64 @@ func TestWhereTheFirewallFailsAccessOnlyEnds(t *testing.T) {
 	r.host.look(func() { r.host.wireFail = nil })
 	r.have(rotated, peers["narrowed"], added, late)
 	lab.Eventually(t, testPatience, "the change to be in the audit log", func() bool { return r.lines("peer has access", "late") == 1 })
+}
+
+// Where the firewall cannot be changed and its table is not there, nobody is at the interface:
+// the host forwards, and there is nothing that would hold them back. All come back with it.
+func TestWithoutATableNobodyHasAccess(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	alice, bob := r.add("alice", nil), r.add("bob", nil)
+	r.start()
+	r.have(alice, bob)
+	r.host.look(func() { r.host.lost, r.host.failing = true, errBroken })
+	r.atWire()
+	lab.Eventually(t, testPatience, "it to be logged", func() bool { return strings.Contains(r.log.String(), "nobody has access until they are") })
+	r.host.look(func() { r.host.failing = nil })
+	r.have(alice, bob)
+	// With its table in force they stay.
+	r.host.look(func() { r.host.failing = errBroken })
+	if _, err := r.store.Remove(t.Context(), "bob"); err != nil {
+		t.Fatal(err)
+	}
+	r.atWire(alice)
+	if got := r.lines("peer removed", "alice"); got != 0 {
+		t.Errorf("alice was removed %d times, says the audit log", got)
+	}
+}
+
+// Of many changes at once only the number is logged, and each with LOG_LEVEL=debug.
+func TestManyChangesAreLoggedAsANumber(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		peers   int
+		level   slog.Level
+		each    int
+		summary string
+	}{
+		{auditMany, slog.LevelInfo, auditMany, ""},
+		{auditMany + 1, slog.LevelInfo, 0, `msg="access of many peers changed" audit=true peers=101`},
+		{auditMany + 1, slog.LevelDebug, auditMany + 1, `msg="access of many peers changed" audit=true peers=101`},
+	} {
+		r := newRig(t)
+		r.level = c.level
+		for i := range c.peers {
+			r.add(fmt.Sprint("peer", i), nil)
+		}
+		r.start()
+		lab.Eventually(t, testPatience, "everybody to be let in", func() bool {
+			list, _ := r.host.access()
+			return len(list) == c.peers
+		})
+		if err := r.end(); err != nil {
+			t.Fatal(err)
+		}
+		log := r.log.String()
+		if got := strings.Count(log, `msg="peer has access" audit=true`); got != c.each {
+			t.Errorf("%d peers at level %s: %d lines, want %d", c.peers, c.level, got, c.each)
+		}
+		if got := strings.Count(log, "access of many peers changed"); got != min(len(c.summary), 1) || !strings.Contains(log, c.summary) {
+			t.Errorf("%d peers at level %s: the number is logged %d times", c.peers, c.level, got)
+		}
+	}
 }

@@ -24,9 +24,11 @@ type fakeHost struct {
 	rules    *firewall.Rules
 	mtu      int // of the underlay
 	inner    int
-	lost     bool  // whether somebody took the table away
-	failing  error // of the firewall
-	wireFail error // of the interface
+	lost     bool   // whether somebody took the table away
+	failing  error  // of the firewall
+	wireFail error  // of the interface
+	noFwd    error  // of forwarding
+	pause    func() // called once, by who asks for the state of the peers
 	status   map[wgtypes.Key]device.PeerStatus
 	called   map[wgtypes.Key]netip.AddrPort
 	holds    bool          // the floating address
@@ -146,6 +148,13 @@ func (w *fakeWire) Forget(peers []device.Peer) error {
 
 func (w *fakeWire) Status() (map[wgtypes.Key]device.PeerStatus, error) {
 	w.mu.Lock()
+	pause := w.pause
+	w.pause = nil
+	w.mu.Unlock()
+	if pause != nil {
+		pause()
+	}
+	w.mu.Lock()
 	defer w.mu.Unlock()
 	out := map[wgtypes.Key]device.PeerStatus{}
 	for _, p := range w.peers {
@@ -186,8 +195,12 @@ type fakeForwarding struct{ *fakeHost }
 
 func (f *fakeForwarding) Enable(v4, v6 bool) error {
 	f.note("forward")
-	f.look(func() { f.forwards = v4 || v6 })
-	return nil
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.noFwd == nil {
+		f.forwards = v4 || v6
+	}
+	return f.noFwd
 }
 
 func (f *fakeForwarding) Restore() error {

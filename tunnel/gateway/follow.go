@@ -52,12 +52,11 @@ func (g *Gateway) ask(ctx context.Context) {
 		next.Cluster, err = g.Store.Join(ctx, cluster)
 	}
 	if err == nil {
-		settled, verdict, problems := tunnel.Settle(&g.inForce, &next)
-		for _, p := range problems {
-			g.Log.Error("the store of peers", "error", p)
-		}
+		settled, verdict, problem := tunnel.Settle(&g.inForce, &next)
 		if verdict == tunnel.Accept {
 			g.take(&settled, time.Now())
+		} else {
+			g.storeTold(problem, time.Now())
 		}
 		return
 	}
@@ -78,6 +77,12 @@ func proposal(inForce *tunnel.Snapshot) (cluster tunnel.Cluster, ok bool) {
 // anything for peers. at is when it was told.
 func (g *Gateway) take(s *tunnel.Snapshot, at time.Time) (changed bool) {
 	g.storeTold(nil, at)
+	if text := fmt.Sprint(s.Broken); text != g.broken {
+		for _, b := range s.Broken {
+			g.Log.Error("the store of peers", "error", b.Err)
+		}
+		g.broken = text
+	}
 	changed = !sameState(&g.inForce, s)
 	g.inForce = *s
 	g.unsaved = g.unsaved || changed
@@ -96,7 +101,7 @@ func sameState(a, b *tunnel.Snapshot) bool {
 	return a.Cluster == b.Cluster && slices.EqualFunc(a.Peers, b.Peers, func(x, y tunnel.Peer) bool { return x.Equal(&y) })
 }
 
-// storeTold notes whether the store is of use, and logs when that changes. States and
+// storeTold notes whether the store can be read, and logs when that changes. States and
 // troubles come by channels of their own, either of which may be read first: what was told
 // before something that is known already is no news.
 func (g *Gateway) storeTold(err error, at time.Time) {

@@ -78,6 +78,7 @@ type Gateway struct {
 	storeErr   string               // what is wrong with the store, as it was logged, and when
 	storeTime  time.Time
 	storeHeard time.Time // when that was told which is known of it
+	broken     string    // what in the store cannot be understood, as it was logged
 	damaged    bool      // whether it was logged that the rules are not in force
 	problems   string    // what does not work, as it was logged
 	leftOut    string    // which peers cannot have access, as it was logged

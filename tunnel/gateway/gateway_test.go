@@ -32,6 +32,7 @@ type rig struct {
 	folder   tunnel.Folder
 	settings configs.Settings
 	log      *logBuffer
+	level    slog.Level // of the log
 	gateway  *Gateway
 	end      func() error
 }
@@ -70,7 +71,7 @@ func newRig(t *testing.T) *rig {
 // start runs the gateway until the test is over, or end is called.
 func (r *rig) start() {
 	r.t.Helper()
-	log := slog.New(slog.NewTextHandler(r.log, nil))
+	log := slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: r.level}))
 	settings := r.settings
 	g := newGateway(Options{Settings: &settings, Store: r.store, Folder: r.folder, Log: log}, r.host.effects())
 	r.gateway = g
@@ -87,6 +88,25 @@ func (r *rig) start() {
 	case <-time.After(testPatience):
 		r.t.Fatal("the gateway does not start")
 	}
+}
+
+// whileBusy runs f while the gateway waits for its host, and hears of nothing else.
+func (r *rig) whileBusy(f func()) {
+	r.t.Helper()
+	busy, free, asked := make(chan struct{}), make(chan struct{}), make(chan bool, 1)
+	r.host.look(func() { r.host.pause = func() { close(busy); <-free } })
+	go func() {
+		_, ok := r.gateway.askReport()
+		asked <- ok
+	}()
+	<-busy
+	defer func() {
+		close(free)
+		if !<-asked {
+			r.t.Error("the gateway has ended")
+		}
+	}()
+	f()
 }
 
 func (r *rig) add(name string, change func(*tunnel.Peer)) tunnel.Peer {
@@ -368,13 +388,10 @@ func TestDamageThatAChangeMendsIsLogged(t *testing.T) {
 		if i%2 == 0 {
 			next.Peers = nil
 		}
-		answer := make(chan report, 1)
-		r.host.look(func() { // the gateway waits for this to end before it answers
-			r.gateway.asks <- answer
-			r.host.lost = true
+		r.whileBusy(func() {
+			r.host.look(func() { r.host.lost = true })
 			r.gateway.accept(next)
 		})
-		<-answer
 		r.have(next.Peers...)
 		if got := strings.Count(r.log.String(), "another program has removed or changed"); got != i+1 {
 			t.Fatalf("damaged %d times, and %d are logged", i+1, got)

@@ -51,7 +51,12 @@ func (g *Gateway) loop(ctx context.Context, network <-chan struct{}) error {
 			g.hear(all)
 			continue
 		case r := <-g.reloads:
-			r.done <- g.reload(r.settings)
+			err := g.reload(r.settings)
+			if err == nil {
+				g.attempt(since, change)
+			}
+			r.done <- err
+			continue
 		case <-network:
 			g.standIn()
 			if g.asItShouldBe() {
@@ -128,14 +133,14 @@ func (g *Gateway) untilNext() time.Duration {
 	return min(max(g.desired.Next.Sub(g.now())+10*time.Millisecond, 0), time.Hour)
 }
 
-// reload takes over settings.
+// reload takes over settings; they are in force with the next attempt.
 func (g *Gateway) reload(s *configs.Settings) error {
 	if err := fixed(g.Settings, s); err != nil {
 		return err
 	}
 	g.Settings = s
 	g.warn()
-	return errors.Join(g.forward(), g.reconcile(g.applyPeers))
+	return nil
 }
 
 // tick does what has to be done from time to time.
@@ -185,7 +190,7 @@ func (g *Gateway) preshared() func(*tunnel.Peer) (tunnel.SecretKey, error) {
 // reconcile makes everything as it should be; the peers, by change. The firewall comes
 // first: it must know a peer before the interface lets it in, and may forget it before the
 // interface does. Where the firewall fails the interface lets nobody else in, but those out
-// who should be.
+// who should be; and everybody, if there are no rules that are ours.
 func (g *Gateway) reconcile(change func(*tunnel.Desired) error) error {
 	g.info = describe(g.Settings, g.inForce.Cluster.ULA, g.secrets.Private.Public(), g.mtu())
 	g.want()
@@ -196,10 +201,14 @@ func (g *Gateway) reconcile(change func(*tunnel.Desired) error) error {
 	g.rulesAreInForce() // or the log says so: Apply mends them without a word
 	rulesErr := g.rules.Apply(firewallRules(g.Settings, &g.info, &g.desired))
 	peers := g.desired
-	if rulesErr == nil {
+	switch {
+	case rulesErr == nil:
 		g.damaged = false
-	} else {
+	case g.rules.InForce():
 		peers.Peers = reduced(g.atWire, g.desired.Peers)
+	default:
+		peers.Peers = nil
+		rulesErr = fmt.Errorf("%w; nobody has access until they are", rulesErr)
 	}
 	before := g.atWire
 	wireErr := change(&peers)
@@ -209,7 +218,7 @@ func (g *Gateway) reconcile(change func(*tunnel.Desired) error) error {
 	}
 	_, linkErr := g.wire.SetLink(g.info.MTU, interfaceAddresses(&g.info))
 	g.publish.set(g.info)
-	return errors.Join(rulesErr, wireErr, linkErr)
+	return errors.Join(rulesErr, wireErr, linkErr, g.forward())
 }
 
 // reduced is what is left of access for which there are rules, if it may only become less:

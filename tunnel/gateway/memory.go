@@ -50,6 +50,16 @@ func recall(folder tunnel.Folder) (memory, error) {
 	return m, nil
 }
 
+// ClusterInForce is what the gateways share according to the state that the one with this
+// folder has in force, or had last. It is zero if that has no peers or cannot be read.
+func ClusterInForce(folder tunnel.Folder) tunnel.Cluster {
+	m, err := recall(folder)
+	if err != nil || len(m.Peers) == 0 {
+		return tunnel.Cluster{}
+	}
+	return m.Cluster
+}
+
 // save writes it: whoever reads it finds the old state or the new one.
 func (m *memory) save(folder tunnel.Folder) error {
 	b, err := json.Marshal(m)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"panteras/internal/lab"
 	"panteras/tunnel"
 )
 
@@ -76,5 +77,54 @@ func TestReloadTakesWhatCanChange(t *testing.T) {
 	}
 	if err := r.gateway.Reload(&next); err == nil {
 		t.Error("a gateway that has ended takes settings")
+	}
+}
+
+// Settings that can be taken are, also where something fails that may pass: it is tried again,
+// and who rotates a token needs no second reload. What is in force is made so once.
+func TestReloadOutlivesWhatPasses(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	alice := r.add("alice", nil)
+	r.settings.TunnelRoutes = nil
+	r.start()
+	r.have(alice)
+	next := r.settings
+	next.TunnelRoutes = []netip.Prefix{netip.MustParsePrefix("10.211.0.0/24")}
+	for what, fail := range map[string]func(error){
+		"firewall":   func(err error) { r.host.failing = err },
+		"interface":  func(err error) { r.host.wireFail = err },
+		"forwarding": func(err error) { r.host.noFwd = err },
+	} {
+		t.Log(what)
+		if err := r.gateway.Reload(&r.settings); err != nil {
+			t.Fatal(err)
+		}
+		r.host.look(func() { r.host.forwards = false; fail(errBroken) })
+		again := next
+		if err := r.gateway.Reload(&again); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		lab.Eventually(t, testPatience, what+": the failure to be logged", func() bool { return strings.HasSuffix(strings.TrimSpace(r.log.String()), "error=broken") })
+		r.host.look(func() { fail(nil) })
+		lab.Eventually(t, testPatience, what+": the settings to be in force", func() (in bool) {
+			r.host.look(func() {
+				in = r.host.forwards && slices.Equal(r.host.rules.Routes, next.TunnelRoutes) && len(r.host.peers) == 1
+			})
+			return in
+		})
+		lab.Eventually(t, testPatience, what+": the end of it to be logged", func() bool {
+			return strings.HasSuffix(strings.TrimSpace(r.log.String()), `msg="the tunnel is as it should be again"`)
+		})
+	}
+	before := r.host.tries("rules")
+	for range 10 {
+		again := next
+		if err := r.gateway.Reload(&again); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if tries := r.host.tries("rules") - before; tries > 15 { // some may be by the clock
+		t.Errorf("the rules were made %d times for 10 reloads", tries)
 	}
 }

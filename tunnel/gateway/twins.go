@@ -138,7 +138,7 @@ func (g *Gateway) callOnPlaces(places tunnel.Places) {
 	}
 	where := endpoints{}
 	var called, known []tunnel.DesiredPeer
-	for _, p := range g.desired.Peers {
+	for _, p := range g.atWire { // others may be those who are to have less while the firewall fails
 		for _, a := range p.Addresses {
 			at, ok := places[a]
 			if !ok {

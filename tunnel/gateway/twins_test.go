@@ -197,7 +197,7 @@ func TestWhoSpeaksIsLeftAlone(t *testing.T) {
 	g := &Gateway{
 		Options: Options{Settings: &settings, Log: slog.New(slog.DiscardHandler)}, wire: &fakeWire{host}, twins: newTwins("gw"), shaken: handshakes{},
 		info:    tunnel.GatewayInfo{Name: "gw", Endpoint: "10.0.0.100:51820"},
-		desired: tunnel.Desired{Peers: []tunnel.DesiredPeer{{Name: "alice", PublicKey: key, Addresses: []netip.Addr{peer}}}},
+		atWire:  []tunnel.DesiredPeer{{Name: "alice", PublicKey: key, Addresses: []netip.Addr{peer}}},
 		inForce: tunnel.Snapshot{Peers: []tunnel.Peer{{Name: "alice", PublicKey: key, Addresses: []netip.Addr{peer}}}, Gateways: []tunnel.GatewayInfo{{Name: "twin", Endpoint: "10.0.0.100:51820"}}},
 	}
 	g.twins.here = true
@@ -218,4 +218,39 @@ func TestWhoSpeaksIsLeftAlone(t *testing.T) {
 		}
 		clear(host.called)
 	}
+}
+
+// Whom a failing firewall keeps off the interface is not put there because a twin is lost.
+func TestATwinLetsNobodyInWithoutRules(t *testing.T) {
+	t.Parallel()
+	r, alice, bob := twinRig(t)
+	r.host.look(func() {
+		for _, p := range []tunnel.Peer{alice, bob} {
+			r.host.status[wgtypes.Key(p.PublicKey)] = device.PeerStatus{LastHandshake: time.Now(), Endpoint: atHome}
+		}
+	})
+	lab.Eventually(t, testPatience, "the places of both to be noted", func() bool {
+		b, err := os.ReadFile(r.folder.File(endpointsFile))
+		return err == nil && strings.Count(string(b), atHome.String()) == 2
+	})
+	r.host.look(func() { r.host.failing = errBroken })
+	less, err := tunnel.ParseRule("10.210.0.7/32:tcp/80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.update("alice", func(p *tunnel.Peer) { p.Allow = []tunnel.Rule{less} })
+	r.atWire(bob)
+	r.says("twin", tunnel.Places{alice.Addresses[0]: atWork, bob.Addresses[0]: atWork})
+	lab.Eventually(t, testPatience, "bob to be called on", func() (called bool) {
+		r.hold(false)
+		r.hold(true)
+		r.host.look(func() { called = r.host.called[wgtypes.Key(bob.PublicKey)] == atWork })
+		return called
+	})
+	r.host.look(func() {
+		key := wgtypes.Key(alice.PublicKey)
+		if _, called := r.host.called[key]; called || slices.Contains(r.host.forgot, key) || !slices.Contains(r.host.forgot, wgtypes.Key(bob.PublicKey)) {
+			t.Errorf("called on: %v; made anew: %v", r.host.called, r.host.forgot)
+		}
+	})
 }

@@ -38,6 +38,9 @@ func follow(t *testing.T, s *Store) *follower {
 				f.least = len(snap.Peers)
 			}
 			f.states++
+			for _, b := range snap.Broken {
+				f.problems = append(f.problems, b.Err.Error())
+			}
 		}, func(err error) {
 			f.mu.Lock()
 			defer f.mu.Unlock()

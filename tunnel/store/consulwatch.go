@@ -25,10 +25,14 @@ const (
 
 func (c *consulKV) watch(ctx context.Context, prefix string, seen func(view, error)) {
 	var index uint64
+	var asked *asking
 	var last map[string]entry
 	retry := firstRetry
 	for {
 		by := c.asks.Load()
+		if by != asked { // it may be another Consul, whose indexes are others
+			asked, index, retry = by, 0, firstRetry
+		}
 		entries, next, err := c.ask(ctx, by, prefix, index)
 		if ctx.Err() != nil {
 			return
@@ -36,7 +40,7 @@ func (c *consulKV) watch(ctx context.Context, prefix string, seen func(view, err
 		rest := watchRest
 		switch {
 		case err != nil && by.isOver():
-			index, retry = 0, firstRetry // it was ended, or another token is there by now
+			// It was ended, or another token is there by now.
 		case err != nil:
 			seen(view{}, c.failed("follow", prefix, err))
 			// What comes after an error is told even if nothing changed, so that it is

@@ -287,7 +287,7 @@ func (s *Store) Join(ctx context.Context, proposed tunnel.Cluster) (tunnel.Clust
 
 // Refusal is [tunnel.Refusal] of what is in the store. A cluster that cannot be understood is
 // none: gateways go by the last good one.
-func (s *Store) Refusal(ctx context.Context) (refusal, err error) {
+func (s *Store) Refusal(ctx context.Context, inForce tunnel.Cluster) (refusal, err error) {
 	e, err := s.kv.get(ctx, clusterKey)
 	if err != nil {
 		return nil, err
@@ -298,7 +298,7 @@ func (s *Store) Refusal(ctx context.Context) (refusal, err error) {
 			return nil, nil
 		}
 	}
-	return tunnel.Refusal(c), nil
+	return tunnel.Refusal(c, inForce), nil
 }
 
 // Publish implements [tunnel.Store].
@@ -312,6 +312,9 @@ func (s *Store) Publish(ctx context.Context, gateway tunnel.GatewayInfo) error {
 
 // Withdraw implements [tunnel.Store].
 func (s *Store) Withdraw(ctx context.Context, name string) error {
+	if err := s.put(ctx, placesKey(name), nil); err != nil {
+		return err
+	}
 	return s.put(ctx, gatewayKey(name), nil)
 }
 

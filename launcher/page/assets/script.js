@@ -104,7 +104,7 @@ function lost() {
 function connect() {
   clearTimeout(retry);
   if (source) source.close();
-  source = new EventSource('/page/events');
+  const mine = source = new EventSource('/page/events');
   source.addEventListener('hello', (e) => {
     const hello = JSON.parse(e.data);
     if (hello.edition !== page.edition) { location.reload(); return; }
@@ -117,12 +117,13 @@ function connect() {
   });
   source.onerror = async () => {
     lost();
-    source.close();
+    mine.close();
     // Only a request tells a launcher that is gone from one that wants a login.
     try {
       const answer = await fetch('/page/session');
       if (answer.status === 401) { location.reload(); return; }
     } catch { /* it is gone */ }
+    if (source !== mine) return; // the tab was hidden meanwhile
     clearTimeout(retry);
     retry = setTimeout(connect, 1000);
   };
@@ -137,6 +138,7 @@ document.addEventListener('visibilitychange', () => {
   }
   clearTimeout(retry);
   if (source) source.close();
+  source = null;
   leaveLog();
 });
 
