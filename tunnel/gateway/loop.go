@@ -10,6 +10,7 @@ import (
 
 	"panteras/configs"
 	"panteras/tunnel"
+	"panteras/tunnel/firewall"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
@@ -140,7 +141,7 @@ func (g *Gateway) untilNext() time.Duration {
 		return time.Hour
 	}
 	// A little later than the kernel's own timeouts, so that there is nothing left to do.
-	return min(max(g.desired.Next.Sub(g.now())+10*time.Millisecond, 0), time.Hour)
+	return min(max(g.desired.Next.Sub(g.now())+firewall.Late+10*time.Millisecond, 0), time.Hour)
 }
 
 // reload takes over settings; they are in force with the next attempt.
