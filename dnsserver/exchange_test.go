@@ -44,6 +44,30 @@ func TestAMismatchIsWaitedOut(t *testing.T) {
 	r.idle()
 }
 
+// An answer that is right in all but where it comes from is nobody's (RFC 5452 section 9.1).
+func TestOnlyTheServerThatWasAskedAnswers(t *testing.T) {
+	t.Parallel()
+	r, stranger := newRig(t, nil), newFakeServer(t)
+	c := r.client()
+	for name, server := range map[string]*fakeServer{web: r.consul, "a.example.": r.rec} {
+		q := c.ask(name, dns.TypeA, 0)
+		r.step()
+		arrived := server.want()
+		(&upQuery{arrived.Msg, stranger, arrived.from}).reply(0, "@ 0 IN A 203.0.113.1")
+		r.step()
+		c.silent()
+		arrived.reply(0, "@ 0 IN A 192.0.2.1")
+		r.step()
+		if got := addresses(c.answers(q)); len(got) != 1 || got[0] != "192.0.2.1" {
+			t.Errorf("%s: got %v", name, got)
+		}
+	}
+	if n := mismatches(r); n != 0 {
+		t.Errorf("%d mismatches counted: the kernel lets through what comes from elsewhere", n)
+	}
+	r.idle()
+}
+
 // A late answer to a query that has been answered is no sign of forgery.
 func TestALateAnswerIsNoForgery(t *testing.T) {
 	t.Parallel()

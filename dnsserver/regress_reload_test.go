@@ -227,3 +227,27 @@ func TestAReloadEndsTheBindingOneByOne(t *testing.T) {
 		t.Error("not bound one by one again")
 	}
 }
+
+// What has arrived is answered when an address is given up, and when the server stops.
+func TestWhatHasArrivedIsAnswered(t *testing.T) {
+	t.Parallel()
+	for what, leave := range map[string]func(w *worker, key string){
+		"the address is given up": (*worker).unlisten,
+		"the server stops":        func(w *worker, _ string) { w.drain() },
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, nil)
+			c := r.client()
+			q := c.ask(web, dns.TypeA, 1232)
+			leave(r.w, r.ls.key)
+			r.w.flush()
+			r.consul.want().reply(0, "@ 0 IN A 10.1.0.1")
+			r.step()
+			if got := addresses(c.answers(q)); !slices.Equal(got, []string{"10.1.0.1"}) {
+				t.Errorf("got %v", got)
+			}
+			r.idle()
+		})
+	}
+}

@@ -20,9 +20,9 @@ const (
 	// tcpFrameTime is how long the rest of a message may take after its first byte, and tcpWriteTime how long a client may leave an answer unread.
 	tcpFrameTime = 5 * time.Second
 	tcpWriteTime = 5 * time.Second
-	// tcpSendBuffer is how many bytes of answers the kernel may keep for a client that does not read (it takes twice as much, socket(7)): one of the longest. Left to
-	// itself it keeps 4 MB, and who asks without reading costs all the work of filling them.
-	tcpSendBuffer = 64 << 10
+	// tcpSendBuffer is how many bytes of answers the kernel may keep for a client that does not read (it takes twice as much, socket(7)): more than a connection
+	// sends at first (RFC 6928), so that the longest answer comes no later. Left to itself it keeps 4 MB, and who asks without reading costs all the work of filling them.
+	tcpSendBuffer = 16 << 10
 	// tcpLinger is how long a stopping server waits for the first query of a connection, for the rest of a message, and for a client to take its answers and close.
 	tcpLinger = 500 * time.Millisecond
 	// acceptRest is how long a stopping server goes on accepting what the kernel has accepted for it.

@@ -228,14 +228,16 @@ func TestTunnelMendsWhatOthersBreak(t *testing.T) {
 	if !strings.Contains(l.process.Stderr(), "another program has removed or changed the tunnel's rules") {
 		t.Error("the log does not tell")
 	}
+	l.gateway.run(t, "sysctl", "-qw", "net.ipv4.ip_forward=0")
+	lab.Eventually(t, patience, "the peer to reach the service", works)
 	l.gateway.run(t, "ip", "address", "flush", "dev", tunnelInterface)
 	lab.Eventually(t, patience, "the peer to reach the service", works)
 	l.gateway.run(t, "wg", "set", tunnelInterface, "peer", strings.TrimSpace(l.gateway.run(t, "wg", "show", tunnelInterface, "peers")), "remove")
 	lab.Eventually(t, 30*time.Second, "the peer to be back", func() bool { return l.gateway.run(t, "wg", "show", tunnelInterface, "peers") != "" })
 
-	// Another gateway for the same interface does not get far, and breaks nothing.
+	// Another gateway does not get far, whatever its interface, and breaks nothing.
 	l.gateway.do(t, func() {
-		other := lab.Panteras(t, lab.PanterasOptions{Args: slices.Concat(l.args, []string{"--state-dir", t.TempDir(), "--tunnel-metrics-listen", "off"}), Env: []string{"HOSTNAME=gw2"}})
+		other := lab.Panteras(t, lab.PanterasOptions{Args: slices.Concat(l.args, []string{"--state-dir", t.TempDir(), "--tunnel-metrics-listen", "off", "--tunnel-interface", "wg-other", "--tunnel-port", "51821"}), Env: []string{"HOSTNAME=gw2"}})
 		if code := other.Wait(t, patience); code != 1 || !strings.Contains(other.Stderr(), "another panteras gateway") {
 			t.Errorf("%d: %s", code, other.Stderr())
 		}
