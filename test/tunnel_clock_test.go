@@ -3,6 +3,8 @@ package test
 import (
 	"context"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -112,6 +114,10 @@ func TestTunnelClockJumps(t *testing.T) {
 			t.Errorf("%s: the peer was away for %v", what, took)
 		}
 	}
+	lab.Eventually(t, patience, "the place of alice to be noted", func() bool { // or nobody could call on her
+		b, _ := os.ReadFile(filepath.Join(l.state, "tunnel", "endpoints.json"))
+		return strings.Contains(string(b), clientAddr)
+	})
 	soon("right")
 	set(time.Hour)
 	soon("an hour forth")
