@@ -109,6 +109,29 @@ func TestDNSListen(t *testing.T) {
 	}
 }
 
+func TestPeersAskAtPort53(t *testing.T) {
+	for _, test := range []struct {
+		environ []string
+		warned  bool
+	}{
+		{[]string{"DNS_PORT=5353"}, false},
+		{[]string{"TUNNEL_ENDPOINT=vpn.example.com"}, false},
+		{[]string{"TUNNEL_ENDPOINT=vpn.example.com", "DNS_PORT=5353"}, true},
+	} {
+		if got := strings.Join(mustLoadEnv(t, test.environ...).Warnings(), "\n"); strings.Contains(got, "set DNS_PORT=53") != test.warned {
+			t.Errorf("%q: %q", test.environ, got)
+		}
+	}
+}
+
+func TestPeersHaveANetworkOfTheirOwn(t *testing.T) {
+	for _, environ := range [][]string{{"TUNNEL_CIDR=10.0.0.0/16"}, {"IP=fd00::5", "TUNNEL_CIDR6=fd00::/64"}} {
+		_, err := loadEnv(t, append([]string{"TUNNEL_ENDPOINT=vpn.example.com"}, environ...)...)
+		wantError(t, err, "this host's own address (IP)")
+		mustLoadEnv(t, environ...) // no gateway
+	}
+}
+
 func TestDNSAllowOnAGateway(t *testing.T) {
 	plain := mustLoadEnv(t).Settings.DNSAllow
 	s := mustLoadEnv(t, "TUNNEL_ENDPOINT=vpn.example.com", "TUNNEL_CIDR=198.18.0.0/16").Settings

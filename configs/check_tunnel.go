@@ -32,6 +32,15 @@ func deriveTunnelRoutes(r *resolution) {
 }
 
 func (r *resolution) checkTunnel() {
+	if r.TunnelEndpoint != "" && r.DNSPort != 53 {
+		r.warnf("DNS_PORT", "%s is %d, and peers of the tunnel ask for names at port 53, the only one that their systems know: names do not work for them; set DNS_PORT=53", r.subject("DNS_PORT"), r.DNSPort)
+	}
+	for name, network := range map[string]netip.Prefix{"TUNNEL_CIDR": r.TunnelCIDR, "TUNNEL_CIDR6": r.TunnelCIDR6} {
+		// Its neighbours, and the router if that has the first address, would be looked for in the tunnel.
+		if r.TunnelEndpoint != "" && network.IsValid() && network.Contains(r.IP) {
+			r.findf(name, "holds %s, this host's own address (IP); choose a network that nobody uses", r.IP)
+		}
+	}
 	if !r.isSet("TUNNEL_ROUTES") {
 		return
 	}

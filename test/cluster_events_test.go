@@ -12,9 +12,11 @@ import (
 )
 
 const (
-	// gatewayBack is how soon a laptop is back that has lost its gateway, and slow how soon
-	// after anything else, on a machine that does much else.
+	// gatewayBack is how soon a laptop is back that has lost its gateway, splitOver how soon
+	// after the end of a split, and slow how soon after anything else, on a machine that does
+	// much else.
 	gatewayBack = 20 * time.Second
+	splitOver   = time.Minute
 	slow        = 10 * time.Second
 )
 
@@ -22,7 +24,7 @@ const (
 func testMasterLost(t *testing.T, l *logbook) {
 	leader := l.o.leader(t, l.o.nodes[4])
 	lost := others(l.o.masters(), leader)[0]
-	l.lose(t, "a master that does not lead", lost, slow, func() {
+	l.lose(t, "a master that does not lead Consul loses power", lost, slow, "a new machine takes its place", func() {
 		// Another machine with the same files comes in its place.
 		if err := os.RemoveAll(lost.path("state")); err != nil {
 			t.Fatal(err)
@@ -33,31 +35,29 @@ func testMasterLost(t *testing.T, l *logbook) {
 // testLeaderLost loses the master that leads Consul.
 func testLeaderLost(t *testing.T, l *logbook) {
 	lost := l.o.leader(t, l.o.nodes[4])
-	l.lose(t, "the master that leads Consul", lost, slow, func() {})
+	l.lose(t, "the master that leads Consul loses power", lost, slow, "it comes back", func() {})
 }
 
 // testSlaveLost loses the slave that does not hold the floating address.
 func testSlaveLost(t *testing.T, l *logbook) {
 	lost := others(l.o.slaves(), l.o.holder(t))[0]
-	l.lose(t, "a slave whose gateway stands by", lost, slow, func() {})
+	l.lose(t, "a slave loses power, whose gateway stands by", lost, slow, "it comes back", func() {})
 }
 
 // testGatewayLost loses the slave that does.
 func testGatewayLost(t *testing.T, l *logbook) {
 	lost := l.o.holder(t)
-	if n := l.lose(t, "the slave whose gateway is in use", lost, gatewayBack, func() {}); n.failed == 0 {
+	if n := l.lose(t, "the slave loses power whose gateway is in use", lost, gatewayBack, "it comes back, and stands by", func() {}); n.failed == 0 {
 		t.Error("the gateway is lost, and the laptop has not noticed: it was not in use")
 	}
 }
 
 // lose is a power cut on a host, and its end.
-func (l *logbook) lose(t *testing.T, what string, lost *node, bound time.Duration, between func()) noticed {
+func (l *logbook) lose(t *testing.T, what string, lost *node, bound time.Duration, end string, between func()) noticed {
 	t.Helper()
-	n := l.write(t, "loss of "+what, func() { l.o.losePower(t, lost) })
-	atMost(t, "loss of "+what, n["page"], bound)
+	n := l.asWritten(t, what, bound, func() { l.o.losePower(t, lost) })
 	between()
-	back := l.write(t, "its return", func() { l.o.comeBack(t, lost); l.o.whole(t) })
-	atMost(t, "return of "+what, back["page"], slow)
+	l.asWritten(t, end, slow, func() { l.o.comeBack(t, lost); l.o.whole(t) })
 	return n["page"]
 }
 
@@ -65,8 +65,7 @@ func (l *logbook) lose(t *testing.T, what string, lost *node, bound time.Duratio
 // the others: the worst two that can be in a minority.
 func testNetworkSplit(t *testing.T, l *logbook) {
 	leader, holder := l.o.leader(t, l.o.nodes[4]), l.o.holder(t)
-	n := l.write(t, "split of the network, leader and gateway in the minority", func() { l.o.split(t, leader, holder) })
-	atMost(t, "split", n["page"], gatewayBack)
+	l.asWritten(t, "the network is split", gatewayBack, func() { l.o.split(t, leader, holder) })
 	for _, h := range []*node{leader, holder} {
 		lab.Eventually(t, readyTime, "that "+h.name+" takes no writes", func() bool {
 			return strings.Contains(h.putKey(t, "split", "minority"), "No cluster leader")
@@ -88,7 +87,7 @@ func testNetworkSplit(t *testing.T, l *logbook) {
 	if said := majority.putKey(t, "split", "majority"); said != "true" {
 		t.Errorf("the majority does not take a write: %s", said)
 	}
-	l.write(t, "its end", func() { l.o.split(t); l.o.whole(t) })
+	l.asWritten(t, "the split ends", splitOver, func() { l.o.split(t); l.o.whole(t) })
 	for _, h := range l.o.nodes {
 		lab.Eventually(t, readyTime, "what the majority wrote at "+h.name, func() (same bool) {
 			h.at.do(t, func() { same = httpGet(h.ip+":8500", "/v1/kv/split?raw") == "majority" })
@@ -107,7 +106,7 @@ func (n *node) putKey(t *testing.T, key, value string) (said string) {
 // testRollingUpgrade gives every host another build, one after the other.
 func testRollingUpgrade(t *testing.T, l *logbook) {
 	next := build(t, "panteras-next", "./cmd/panteras", "-ldflags=-X main.version=the-next-one")
-	n := l.write(t, "`panteras upgrade` on five hosts", func() {
+	l.asWritten(t, "`panteras upgrade` on all five", slow, func() {
 		for _, h := range l.o.nodes {
 			before := h.pids()
 			if err := os.Link(shared(t, next), h.path("panteras-new")); err != nil {
@@ -127,5 +126,4 @@ func testRollingUpgrade(t *testing.T, l *logbook) {
 		}
 	})
 	delete(l.page, "A new panteras")
-	atMost(t, "rolling upgrade", n["page"], slow)
 }

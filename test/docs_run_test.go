@@ -89,6 +89,7 @@ func TestCommandsInPages(t *testing.T) {
 		output := host.run(t, filepath.Join(host.bin, "panteras"), "haproxy", "report")
 		return !strings.Contains(output, "webapp") && !strings.Contains(output, "my_")
 	})
+	coreDNSOfPages(t, host)
 	securityOfPages(t, host)
 	metricsOfPages(t, host, laptop)
 }

@@ -45,8 +45,8 @@ var kinds = map[string]func(*testing.T, *program, block){
 	"hcl acl":                checkPolicy,
 	"json":                   checkJSON,
 	"yaml":                   checkYAML,
-	"text corefile":          checkText, // what CoreDNS reads
-	"hcl nomad":              checkText, // a job of Nomad
+	"text corefile":          checkOfCoreDNS,
+	"hcl nomad":              checkText, // a job of Nomad, which is not here
 }
 
 // TestBlocksOfPages looks at every block of every page: one of no known kind, with which
@@ -108,6 +108,13 @@ func checkOnCluster(t *testing.T, _ *program, b block) {
 func checkOnPackage(t *testing.T, _ *program, b block) {
 	if b.commands(t); b.page != readme && b.page != "docs/export.md" {
 		t.Errorf("%s:%d: what is typed where a package is installed stands in %s or docs/export.md, where it is tested", b.page, b.line, readme)
+	}
+}
+
+// checkOfCoreDNS is for what TestCommandsInPages gives to CoreDNS.
+func checkOfCoreDNS(t *testing.T, _ *program, b block) {
+	if b.page != coreDNSPage {
+		t.Errorf("%s:%d: what CoreDNS reads stands in %s, where it is tested", b.page, b.line, coreDNSPage)
 	}
 }
 

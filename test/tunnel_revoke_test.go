@@ -74,7 +74,7 @@ func TestTunnelRemovesInMidTransfer(t *testing.T) {
 			return update(func(p *tunnel.Peer) { p.Allow = rules(t, serviceAddr+"/32:tcp/81") })
 		}},
 		{"rotated", func() error {
-			_, err := l.store.Rotate(context.Background(), "alice", second.Public(), nil)
+			_, err := l.store.Rotate(context.Background(), "alice", "", second.Public(), nil)
 			return err
 		}},
 		{"disabled", func() error { return update(func(p *tunnel.Peer) { p.Disabled = true }) }},

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes what is released into dist/: for each of ARCHITECTURES (amd64 arm64) a tar file,
 # a Debian package and a bill of materials (CycloneDX), and the checksums of all. Two
-# runs on one commit with one Go make the same bytes.
+# runs on one commit with one Go make the same bytes, whenever and with whatever umask.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -44,11 +44,15 @@ tar --create --mode='u=rwX,go=rX' --mtime="@$SOURCE_DATE_EPOCH" --sort=name exam
 for arch in "${architectures[@]}"; do
 	name="panteras_${version}_linux_$arch"
 	mkdir -p "$work/$arch"
-	GOARCH="$arch" GOOS=linux go build "${flags[@]}" -o "$work/$arch/panteras" ./cmd/panteras
+	if [[ $arch == "$(go env GOHOSTARCH)" && $(go env GOHOSTOS) == linux ]]; then
+		cp "$work/here" "$work/$arch/panteras"
+	else
+		GOARCH="$arch" GOOS=linux go build "${flags[@]}" -o "$work/$arch/panteras" ./cmd/panteras
+	fi
 	cp LICENSE README.md "$work/$arch/"
 	cp "$work/panteras.service" "$work/$arch/"
-	tar --create --gzip --file "$out/$name.tar.gz" --directory "$work/$arch" --sort=name --mtime="@$SOURCE_DATE_EPOCH" \
-		--owner=0 --group=0 --numeric-owner --transform "s|^\.|$name|" .
+	tar --create --use-compress-program='gzip --no-name' --file "$out/$name.tar.gz" --directory "$work/$arch" --sort=name --mtime="@$SOURCE_DATE_EPOCH" \
+		--mode='u=rwX,go=rX' --owner=0 --group=0 --numeric-owner --transform "s|^\.|$name|" .
 	"$work/cyclonedx" bin -json -noserial -notimestamp -output "$out/$name.cdx.json" "$work/$arch/panteras" 2>"$work/log" ||
 		{ cat "$work/log" >&2; exit 1; }
 	sed -e "s|@ARCH@|$arch|; s|@VERSION@|$debian|; s|@WORK@|$work|; s|@BINARY@|$work/$arch/panteras|; s|@HERE@|$PWD|" tools/dist/nfpm.yaml >"$work/nfpm.yaml"

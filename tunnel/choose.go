@@ -13,9 +13,7 @@ func ChooseGateway(gateways []GatewayInfo, name, host string) (GatewayInfo, erro
 		return GatewayInfo{}, errors.New("no gateway has made itself known in the store; start one: set TUNNEL_ENDPOINT there and run `panteras gateway`")
 	}
 	twins := true
-	names := make([]string, len(gateways))
 	for i := range gateways {
-		names[i] = gateways[i].Name
 		twins = twins && gateways[i].Twin(&gateways[0])
 	}
 	wanted := name
@@ -29,9 +27,22 @@ func ChooseGateway(gateways []GatewayInfo, name, host string) (GatewayInfo, erro
 	}
 	switch {
 	case name != "":
-		return GatewayInfo{}, fmt.Errorf("there is no gateway %q; there are: %s", name, strings.Join(names, ", "))
+		return GatewayInfo{}, noGateway(gateways, name)
 	case !twins:
-		return GatewayInfo{}, fmt.Errorf("there are several gateways: %s; say which one with --gateway", strings.Join(names, ", "))
+		return GatewayInfo{}, fmt.Errorf("there are several gateways: %s; say which one with --gateway; `panteras gateway forget NAME` takes away one that is gone", namesOf(gateways))
 	}
 	return gateways[0], nil
+}
+
+// noGateway says that none of the gateways is called so.
+func noGateway(gateways []GatewayInfo, name string) error {
+	return fmt.Errorf("there is no gateway %q; there are: %s", name, namesOf(gateways))
+}
+
+func namesOf(gateways []GatewayInfo) string {
+	names := make([]string, len(gateways))
+	for i := range gateways {
+		names[i] = gateways[i].Name
+	}
+	return strings.Join(names, ", ")
 }

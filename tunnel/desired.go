@@ -74,6 +74,23 @@ func Desire(s *Snapshot, now time.Time, gateway *GatewayInfo, preshared func(*Pe
 	return d
 }
 
+// errOutside says why a peer has no access whose networks are not the gateway's any more.
+var errOutside = errors.New("its addresses are outside the gateway's networks (TUNNEL_CIDR, TUNNEL_CIDR6); remove it and add it again")
+
+// CheckInside refuses a peer that the gateway would leave out because of its addresses.
+func CheckInside(p *Peer, networks []netip.Prefix) error {
+	for _, a := range p.Addresses {
+		if inside(a, networks) {
+			return nil
+		}
+	}
+	return errOutside
+}
+
+func inside(a netip.Addr, networks []netip.Prefix) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(a) })
+}
+
 // claim takes a peer's key and addresses, if nobody has them yet. A store hands
 // none out twice, but what a store holds may have been written by hand.
 func claim(p *Peer, networks []netip.Prefix, keys map[PublicKey]string, taken map[netip.Addr]string) ([]netip.Addr, error) {
@@ -85,12 +102,12 @@ func claim(p *Peer, networks []netip.Prefix, keys map[PublicKey]string, taken ma
 		if owner, ok := taken[a]; ok {
 			return nil, fmt.Errorf("its address %s is that of %s", a, owner)
 		}
-		if slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(a) }) {
+		if inside(a, networks) {
 			own = append(own, a)
 		}
 	}
 	if len(own) == 0 {
-		return nil, errors.New("its addresses are outside the gateway's networks (TUNNEL_CIDR, TUNNEL_CIDR6)")
+		return nil, errOutside
 	}
 	keys[p.PublicKey] = p.Name
 	for _, a := range own {

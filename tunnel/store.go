@@ -20,8 +20,9 @@ type Store interface {
 	// Update changes a peer by a function that may run several times; it must not
 	// change name, public key or addresses.
 	Update(ctx context.Context, name string, change func(*Peer) error) (Peer, error)
-	// Rotate gives a peer another key, and the preshared key that goes with it (or nil).
-	Rotate(ctx context.Context, name string, key PublicKey, preshared *Preshared) (Peer, error)
+	// Rotate gives a peer another key, and the preshared key that goes with it (or nil), at a
+	// gateway; "" for the one that it had.
+	Rotate(ctx context.Context, name, gateway string, key PublicKey, preshared *Preshared) (Peer, error)
 	// Remove forgets a peer and frees its addresses, which then rest for [Quarantine].
 	Remove(ctx context.Context, name string) (Peer, error)
 	// Join returns what the cluster shares. The first who ever comes makes it: of

@@ -105,7 +105,7 @@ func TestGatewayForget(t *testing.T) {
 	}
 	wantOutcome(t, forget("gw1"), 1, `there is no gateway "gw1"`)
 	wantOutcome(t, o.peer("rotate", "alice"), 1, "there are several gateways: gw2, gw3, gw4; say which one with --gateway")
-	wantOutcome(t, o.peer("rotate", "alice", "--gateway", "gw4"), 1, "is none of gateway gw4")
+	wantOutcome(t, o.peer("rotate", "alice", "--gateway", "gw4"), 1, "outside the gateway's networks")
 	got := o.must("rotate", "alice", "--gateway", "gw3")
 	if parsed := parseFile(t, got.stdout); parsed.Endpoint != other.Endpoint {
 		t.Errorf("the file is for %s", parsed.Endpoint)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"os/user"
 	"slices"
+	"syscall"
 	"time"
 
 	"panteras/configs"
@@ -99,6 +101,7 @@ func (a *app) withAdmin(cmd *cobra.Command, do func(*desk, *admin.Admin) error) 
 		return err
 	}
 	defer audit.Close()
+	defer d.endBySignal()()
 	err = do(d, &admin.Admin{Store: d.store, Folder: d.folder, Audit: audit, Host: d.Hostname, Now: time.Now})
 	if err != nil {
 		return err
@@ -107,6 +110,15 @@ func (a *app) withAdmin(cmd *cobra.Command, do func(*desk, *admin.Admin) error) 
 		fmt.Fprintf(a.stderr, "warning: this is in the store, but not in force: %v\n", refusal)
 	}
 	return nil
+}
+
+// endBySignal lets a command that changes something come to an end that it can tell of, where
+// an operator does not want to wait any longer. A second signal ends it at once.
+func (d *desk) endBySignal() (stop func()) {
+	ctx, stop := signal.NotifyContext(d.Context, syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	d.Context = ctx
+	return stop
 }
 
 func (d *desk) openAudit() (*admin.Audit, error) {

@@ -43,12 +43,8 @@ func newPeerAddCommand(a *app) *cobra.Command {
 			if err == nil && expires != "" {
 				r.Expires, err = admin.ParseExpires(expires, time.Now())
 			}
-			for _, text := range allow {
-				rule, ruleErr := tunnel.ParseRule(text)
-				if ruleErr != nil {
-					return &usageError{ruleErr}
-				}
-				r.Allow = append(r.Allow, rule)
+			if err == nil {
+				r.Allow, err = parseAllow(allow)
 			}
 			if err == nil {
 				err = tunnel.CheckPeerName(r.Name)
@@ -68,12 +64,27 @@ func newPeerAddCommand(a *app) *cobra.Command {
 	flags := cmd.Flags()
 	flags.StringVar(&publicKey, "public-key", "", "the `KEY` that the client has made")
 	flags.StringVar(&expires, "expires", "", "how long or until when the peer has access: 12h, 30d, 8w, 2027-01-31 (default never)")
-	flags.StringArrayVar(&allow, "allow", nil, "what the peer may reach, `CIDR[:tcp|udp[/ports]]`; may be repeated (default all of the gateway's TUNNEL_ROUTES, and never more)")
+	flags.StringArrayVar(&allow, "allow", nil, "what the peer may reach, `CIDR[:tcp|udp[/ports]]`; may be repeated (default all: the gateway's TUNNEL_ROUTES, and never more)")
 	flags.StringVar(&gateway, "gateway", "", "the `NAME` of the gateway that the client is to dial (default the only one, or this host)")
 	flags.BoolVar(&preshared, "preshared-key", false, "protect the tunnel with a preshared key as well")
 	out.addFlags(cmd)
 	addPeerSettings(cmd)
 	return cmd
+}
+
+// parseAllow reads the rules of --allow; there are none for all.
+func parseAllow(texts []string) (rules []tunnel.Rule, err error) {
+	if len(texts) == 1 && texts[0] == "all" {
+		return nil, nil
+	}
+	for _, text := range texts {
+		rule, err := tunnel.ParseRule(text)
+		if err != nil {
+			return nil, err
+		}
+		rules = append(rules, rule)
+	}
+	return rules, nil
 }
 
 // tell says what was done with a peer.

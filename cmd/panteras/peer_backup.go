@@ -67,6 +67,7 @@ func newPeerImportCommand(a *app) *cobra.Command {
 				return err
 			}
 			defer audit.Close()
+			defer d.endBySignal()()
 			n, err := d.store.Import(d, backup)
 			if n > 0 {
 				fmt.Fprintf(a.stderr, "imported %d of %d peers\n", n, len(backup.Peers))

@@ -14,7 +14,7 @@ func newPeerDisableCommand(a *app) *cobra.Command {
 		Use: "disable NAME", Short: "Take a peer's access away, and keep its name, key and address", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withAdmin(cmd, func(d *desk, adm *admin.Admin) error {
-				_, err := adm.SetEnabled(d, args[0], false, nil)
+				_, err := adm.SetAccess(d, args[0], admin.Access{})
 				return err
 			})
 		},
@@ -25,23 +25,34 @@ func newPeerDisableCommand(a *app) *cobra.Command {
 
 func newPeerEnableCommand(a *app) *cobra.Command {
 	var expires string
+	var allow []string
 	cmd := &cobra.Command{
-		Use: "enable NAME", Short: "Give a peer that was disabled or has expired its access back", Args: cobra.ExactArgs(1),
+		Use: "enable NAME", Short: "Give a peer its access back, or another one",
+		Long: "Give a peer that was disabled or has expired its access back, or change until when a\npeer has access, and to what. Its client file stays as it is.",
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var until *time.Time
+			to := admin.Access{Enabled: true}
+			if cmd.Flags().Changed("allow") {
+				rules, err := parseAllow(allow)
+				if err != nil {
+					return &usageError{err}
+				}
+				to.Allow = &rules
+			}
 			if expires != "" {
 				at, err := admin.ParseExpires(expires, time.Now())
 				if err != nil {
 					return &usageError{err}
 				}
-				until = &at
+				to.Expires = &at
 			}
 			return a.withAdmin(cmd, func(d *desk, adm *admin.Admin) error {
-				_, err := adm.SetEnabled(d, args[0], true, until)
+				_, err := adm.SetAccess(d, args[0], to)
 				return err
 			})
 		},
 	}
+	cmd.Flags().StringArrayVar(&allow, "allow", nil, "what the peer may reach from now on, `CIDR[:tcp|udp[/ports]]`, or all; may be repeated (default as before)")
 	cmd.Flags().StringVar(&expires, "expires", "", "how long or until when: 12h, 30d, 8w, 2027-01-31, never (default as before)")
 	addPeerSettings(cmd)
 	return cmd
@@ -70,7 +81,7 @@ func newPeerRotateCommand(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&publicKey, "public-key", "", "the new `KEY` that the client has made")
-	cmd.Flags().StringVar(&gateway, "gateway", "", "the `NAME` of the gateway that the client is to dial (default as before)")
+	cmd.Flags().StringVar(&gateway, "gateway", "", "the `NAME` of the gateway that the client is to dial (default as before; if that one is gone, as for add)")
 	cmd.Flags().BoolVar(&preshared, "preshared-key", false, "protect the tunnel with a preshared key as well (a peer that has one gets a new one)")
 	out.addFlags(cmd)
 	addPeerSettings(cmd)

@@ -4,13 +4,19 @@ import (
 	"encoding/json"
 	"net/netip"
 	"os"
+	"os/signal"
 	"os/user"
 	"strings"
 	"testing"
+	"time"
 
+	"panteras/internal/lab"
+	"panteras/internal/statefile"
 	"panteras/tunnel"
 	"panteras/tunnel/admin"
 	"panteras/tunnel/store"
+
+	"golang.org/x/sys/unix"
 )
 
 // Who takes access away is told where gateways do not follow, so that it goes on.
@@ -102,4 +108,29 @@ func TestTheAuditLogSaysWho(t *testing.T) {
 			t.Errorf("by %q, %v; want %q", entry.By, err, c.want)
 		}
 	}
+}
+
+// An operator who does not want to wait any longer is told what may have become of the change.
+func TestAChangeIsGivenUpByASignal(t *testing.T) {
+	o := newOffice(t)
+	unlock, err := statefile.Flock(store.FileIn(tunnel.NewFolder(o.path("state")))+".lock", unix.LOCK_EX)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	// One that comes before the command expects it, or after it, must not end the tests.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGINT)
+	done := make(chan outcome, 1)
+	go func() { done <- o.peer("add", "alice") }()
+	var got outcome
+	lab.Eventually(t, 20*time.Second, "the command to end", func() bool {
+		_ = unix.Kill(os.Getpid(), unix.SIGINT)
+		select {
+		case got = <-done:
+			return true
+		default:
+			return false
+		}
+	})
+	wantOutcome(t, got, 1, "cannot add alice", "panteras peer show alice")
 }

@@ -19,7 +19,7 @@ import (
 // when it fails.
 func (o *handOut) deliver(a *app, i *admin.Issued) (err error) {
 	if o.asJSON {
-		return deliverJSON(a.stdout, i)
+		return deliverJSON(a, i)
 	}
 	var written []string
 	defer func() {
@@ -69,6 +69,10 @@ func (o *handOut) deliver(a *app, i *admin.Issued) (err error) {
 	}
 	if qr {
 		text, err := client.QRText(i.Files.Config)
+		if err != nil && !o.qr { // nobody has asked for it
+			fmt.Fprintf(a.stderr, "there is no QR code: %v\n", err)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -80,7 +84,7 @@ func (o *handOut) deliver(a *app, i *admin.Issued) (err error) {
 }
 
 // deliverJSON prints what a client gets for a program.
-func deliverJSON(w io.Writer, i *admin.Issued) error {
+func deliverJSON(a *app, i *admin.Issued) error {
 	handed := struct {
 		Name      string       `json:"name"`
 		Addresses []netip.Addr `json:"addresses"`
@@ -91,7 +95,7 @@ func deliverJSON(w io.Writer, i *admin.Issued) error {
 		Config     string `json:"config"`
 		ScriptFile string `json:"script_file,omitempty"`
 		Script     string `json:"script,omitempty"`
-		// QR is a PNG of Config, unless the private key is missing.
+		// QR is a PNG of Config, unless the private key is missing, or it is too long.
 		QR []byte `json:"qr,omitempty"`
 	}{
 		Name: i.Peer.Name, Addresses: i.Peer.Addresses, Gateway: i.Gateway.Name, Endpoint: i.Gateway.Endpoint,
@@ -103,10 +107,10 @@ func deliverJSON(w io.Writer, i *admin.Issued) error {
 	if i.Complete {
 		var err error
 		if handed.QR, err = client.QRImage(i.Files.Config); err != nil {
-			return err
+			fmt.Fprintf(a.stderr, "there is no QR code: %v\n", err)
 		}
 	}
-	return writeJSON(w, handed)
+	return writeJSON(a.stdout, handed)
 }
 
 // path is where the client file goes.

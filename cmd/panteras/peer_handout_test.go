@@ -106,6 +106,39 @@ func TestQRCodeIsDrawnOnATerminal(t *testing.T) {
 	}
 }
 
+// Where there are many routes a file has no QR code; it is handed out unless that was asked for.
+func TestFilesTooLongForAQRCode(t *testing.T) {
+	o := newOffice(t)
+	g := tunnel.GatewayInfo{
+		Name: "gw1", Endpoint: "vpn.example.com:51820", PublicKey: tunnel.PublicKey{1}, Networks: []netip.Prefix{netip.MustParsePrefix("10.99.0.0/16")},
+	}
+	for i := range 200 {
+		g.Routes = append(g.Routes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 210, byte(i), 0}), 24))
+	}
+	o.publish(g)
+	got := o.must("add", "json", "--json")
+	var handed struct{ Config, QR string }
+	if err := json.Unmarshal([]byte(got.stdout), &handed); err != nil || handed.QR != "" || !strings.Contains(got.stderr, "too long for a QR code") {
+		t.Errorf("%v, %+v, %s", err, handed, got.stderr)
+	}
+	parseFile(t, handed.Config)
+	reader, writer, err := openTerminal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	go func() { _, _ = io.Copy(io.Discard, reader) }()
+	o.stdout = writer
+	wantOutcome(t, o.peer("add", "terminal"), 0, "too long for a QR code", "added terminal")
+	wantOutcome(t, o.peer("add", "asked", "--qr"), 1, "too long for a QR code")
+	_ = writer.Close()
+	o.stdout = nil
+	wantOutcome(t, o.peer("add", "png", "--png", o.path("qr.png")), 1, "too long for a QR code")
+	if list := o.list(); len(list) != 2 {
+		t.Errorf("in the end there are %v", list)
+	}
+}
+
 // openTerminal makes a terminal: what a program writes to one end is read at the other.
 // See pts(4).
 func openTerminal() (reader, writer *os.File, err error) {

@@ -70,6 +70,12 @@ func (o *office) path(elements ...string) string {
 // peer runs a command about peers.
 func (o *office) peer(args ...string) outcome {
 	o.t.Helper()
+	return o.command(append([]string{"peer"}, args...)...)
+}
+
+// command runs any command.
+func (o *office) command(args ...string) outcome {
+	o.t.Helper()
 	env := []string{"IP=10.0.0.5", "HOSTNAME=host1", "STATE_DIR=" + o.path("state"), "RUN_DIR=" + o.path("run"), "LOG_DIR=" + o.path("log")}
 	env = append(env, o.env...)
 	var stdout, stderr bytes.Buffer
@@ -77,7 +83,7 @@ func (o *office) peer(args ...string) outcome {
 	if o.stdout != nil {
 		out = o.stdout
 	}
-	code := run(append([]string{"--restricted", o.dir, "peer"}, args...), env, out, &stderr)
+	code := run(append([]string{"--restricted", o.dir}, args...), env, out, &stderr)
 	return outcome{code, stdout.String(), stderr.String()}
 }
 
@@ -340,6 +346,37 @@ func TestPeerExpires(t *testing.T) {
 	wantOutcome(t, o.peer("enable", "alice", "--expires", "never"), 0, "")
 	if o.list()[0]["expires"] != nil {
 		t.Error("it expires")
+	}
+}
+
+// What a peer may reach is changed without a new client file.
+func TestPeerAllowChanges(t *testing.T) {
+	o := newOffice(t)
+	o.must("add", "alice")
+	allow := func() string {
+		t.Helper()
+		var shown struct{ Allow []string }
+		if err := json.Unmarshal([]byte(o.must("show", "alice", "--json").stdout), &shown); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(shown.Allow, " ")
+	}
+	for _, step := range []struct{ allow, want string }{
+		{"10.210.0.0/25:tcp/80", "10.210.0.0/25:tcp/80"}, {"", "10.210.0.0/25:tcp/80"}, {"10.210.0.7", "10.210.0.7/32"}, {"all", ""},
+	} {
+		args := []string{"enable", "alice"}
+		if step.allow != "" {
+			args = append(args, "--allow", step.allow)
+		}
+		o.must(args...)
+		if got := allow(); got != step.want {
+			t.Errorf("after %v: %q, want %q", args, got, step.want)
+		}
+	}
+	wantOutcome(t, o.peer("enable", "alice", "--allow", "10.0.0.0/8"), 1, "10.0.0.0/8 is outside what peers may reach")
+	wantOutcome(t, o.peer("enable", "alice", "--allow", "10.210.0.7", "--allow", "all"), 2, `"all" is not CIDR`)
+	if got := allow(); got != "" {
+		t.Errorf("a change that was refused has made it %q", got)
 	}
 }
 

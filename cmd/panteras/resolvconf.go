@@ -24,7 +24,7 @@ const resolvConfHelp = `Make this host ask its own DNS server for all names, or 
 resolv.conf decides what is changed: systemd-resolved gets a drop-in and asks the DNS
 server from then on; NetworkManager and dhclient are told to leave /etc/resolv.conf
 alone. The former file stays as /etc/resolv.conf.orig, where the DNS server finds its
-recursors. If the host does not resolve names afterwards, everything is put back.
+recursors, and dhclient puts new ones. If the host does not resolve names afterwards, everything is put back.
 
 "restore" puts back exactly what was there, except for what somebody has changed since
 (--force: that as well). A changed file that names this DNS server alone is put back, too,

@@ -17,6 +17,7 @@ const (
 	nmDrop        = "/etc/NetworkManager/conf.d/90-panteras.conf"
 	nmKeeps       = "/run/NetworkManager/resolv.conf"
 	dhclientHooks = "/etc/dhcp/dhclient-enter-hooks.d"
+	dhclientHook  = dhclientHooks + "/panteras"
 )
 
 // facts is what a host has.
@@ -36,6 +37,14 @@ type change struct {
 	Path   string `json:"path"`
 	Before state  `json:"before"`
 	After  state  `json:"after"`
+	// Rewritten says that what the file holds is its owner's to change, and no sign of
+	// somebody's hand.
+	Rewritten bool `json:"rewritten,omitempty"`
+}
+
+// stands tells whether what is there now is still what was put there.
+func (c change) stands(now state) bool {
+	return now.same(c.After) || c.Rewritten && now.Exists && now.Link == ""
 }
 
 // record is what was done to a host. It is all that is needed to undo it.
@@ -94,19 +103,41 @@ func plan(f facts, server netip.Addr) record {
 	default:
 		r.Manager = "nobody in particular"
 	}
-	if f.dhclient && r.Tell == nil {
-		r.Changes = append(r.Changes, change{Path: filepath.Join(dhclientHooks, "panteras"), After: text("# Made by `panteras resolvconf install`.\nmake_resolv_conf() { :; }\n")})
+	hook := f.dhclient && r.Tell == nil
+	if hook {
+		does := dhclientWrites
+		if !keep { // it is not dhclient's
+			does = dhclientIdles
+		}
+		r.Changes = append(r.Changes, change{Path: dhclientHook, After: text(does)})
 	}
 	if keep {
-		after := text(f.text)
+		c := change{Path: copied, After: text(f.text), Rewritten: hook}
 		if target != "" {
-			after = link(target) // its owner goes on writing it
+			c = change{Path: copied, After: link(target)} // its owner goes on writing it
 		}
-		r.Changes = append(r.Changes, change{Path: copied, After: after})
+		r.Changes = append(r.Changes, c)
 	}
 	r.Changes = append(r.Changes, change{Path: file, Before: f.now, After: text(pointed(f.text, server))})
 	return r
 }
+
+// The hook of dhclient takes the place of the function by which its script writes
+// resolv.conf (dhclient-script(8)): the servers that DHCP names are the recursors.
+const (
+	dhclientWrites = "# Made by `panteras resolvconf install`: the DNS server of this host asks the servers that DHCP names.\n" +
+		`make_resolv_conf() {
+	local server list=
+	for server in $new_domain_name_servers $new_dhcp6_name_servers; do
+		case $server in [Ff][Ee]80:*) server=$server%$interface ;; esac
+		list="${list}nameserver $server
+"
+	done
+	[ -z "$list" ] || printf %s "$list" >` + copied + `
+}
+`
+	dhclientIdles = "# Made by `panteras resolvconf install`.\nmake_resolv_conf() { :; }\n"
+)
 
 // resolvedText makes systemd-resolved ask one server for all names: the first line takes
 // other servers out (resolved.conf(5)).

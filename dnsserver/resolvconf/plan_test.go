@@ -25,7 +25,10 @@ func TestPlan(t *testing.T) {
 		{"a copy that is there stays", facts{now: text(dhcp), copy: text("nameserver 9.9.9.9\n"), text: dhcp}, "nobody in particular", "", map[string]string{file: "nameserver 10.0.0.5\n"}},
 		{"a copy that leads back", facts{now: text(dhcp), copy: text("nameserver 10.0.0.5\n"), text: dhcp}, "nobody in particular", "", map[string]string{copied: dhcp, file: "nameserver 10.0.0.5\n"}},
 		{"dhclient", facts{now: text(dhcp), text: dhcp, dhclient: true}, "nobody in particular", "", map[string]string{
-			dhclientHooks + "/panteras": "make_resolv_conf() { :; }", copied: dhcp, file: "nameserver 10.0.0.5\n",
+			dhclientHook: ">" + copied + "\n", copied: dhcp, file: "nameserver 10.0.0.5\n",
+		}},
+		{"dhclient, and a copy that is somebody else's", facts{now: text(dhcp), copy: text("nameserver 9.9.9.9\n"), text: dhcp, dhclient: true}, "nobody in particular", "", map[string]string{
+			dhclientHook: "make_resolv_conf() { :; }", file: "nameserver 10.0.0.5\n",
 		}},
 		{"Debian's resolvconf", facts{now: link("../run/resolvconf/resolv.conf"), text: dhcp}, "/run/resolvconf/resolv.conf", "", map[string]string{
 			copied: "-> /run/resolvconf/resolv.conf", file: "nameserver 10.0.0.5\n",

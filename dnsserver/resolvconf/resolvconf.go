@@ -150,7 +150,7 @@ func (h *Host) restore(ctx context.Context, force bool) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		if !force && !now.same(c.After) && !now.same(c.Before) {
+		if !force && !c.stands(now) && !now.same(c.Before) {
 			if !now.asksOnly(r.Server, c.Path) {
 				result.Kept = append(result.Kept, c.Path)
 				kept = append(kept, c)
@@ -246,7 +246,7 @@ func (r record) holds() bool {
 	for _, c := range r.Changes {
 		points := c.Path == file || c.Path == resolvedDrop
 		now, err := look(c.Path)
-		if err != nil || !now.same(c.After) && !(points && now.asksOnly(r.Server, c.Path)) {
+		if err != nil || !c.stands(now) && !(points && now.asksOnly(r.Server, c.Path)) {
 			return false
 		}
 		asks = asks || points

@@ -90,6 +90,9 @@ func Explain(err error, addr string) error {
 		if errors.Is(err, context.DeadlineExceeded) {
 			return fmt.Errorf("the Consul at %s does not answer in time", addr)
 		}
+		if errors.Is(err, context.Canceled) {
+			return fmt.Errorf("given up before the Consul at %s has answered: %w", addr, context.Canceled)
+		}
 		// The request that it names says no more than the address.
 		if outer := (*url.Error)(nil); errors.As(err, &outer) {
 			err = outer.Err

@@ -200,4 +200,6 @@ for check in network image plan up names users orphans containers health stop ag
 done
 all_typed
 stop_docker
+say "check: trap"
+check_trap
 say "all is well"

@@ -165,7 +165,7 @@ check_packages() {
 	done
 	printf '%s\n' 'Package: mesos' 'Version: 1.11.0' 'Architecture: amd64' 'Maintainer: nobody <nobody@example.com>' 'Depends: libc6' 'Description: a stand-in' >"$work/deb/DEBIAN/control"
 	# The same bytes each time, so that layers of last time fit.
-	SOURCE_DATE_EPOCH=0 dpkg-deb --build "$work/deb" "$module/mesos_1.11.0_amd64.deb" >/dev/null
+	SOURCE_DATE_EPOCH=0 dpkg-deb -Zgzip -z1 --build "$work/deb" "$module/mesos_1.11.0_amd64.deb" >/dev/null
 	tar --create --gzip --sort=name --mtime=@0 --directory "$work/archive" --file "$module/marathon.tar.gz" usr
 	docker tag panteras panteras:plain
 	type_block docs/image.md 2 "$module"
@@ -233,3 +233,40 @@ check_gateway() {
 has_vip() { [[ $(in_network ip -o address show dev net0) == *" 10.7.0.100/"* ]]; }
 on_laptop() { nsenter --net="/proc/$client/ns/net" --mount="/proc/$client/ns/mnt" -- "$@"; }
 through_tunnel() { [[ $(on_laptop dig +short +time=2 +tries=1 @10.99.0.1 consul.service.consul) == "$ip" ]]; }
+
+# check_trap looks at the servers that containers get, for each resolv.conf of a host in the
+# table of docs/with-docker.md: a Docker that was told no servers asks what the host's file
+# says. It has an /etc and a /run of its own, which end with this script.
+check_trap() {
+	cp -a /etc "$work/etc"
+	rm -f "$work/etc/resolv.conf"
+	mount --bind "$work/etc" /etc
+	mount -t tmpfs tmpfs /run
+	mkdir -p /run/systemd/resolve
+	echo "nameserver 10.7.0.3" >/run/systemd/resolve/resolv.conf
+	echo '{}' >"$work/daemon.json"
+	local rows
+	rows=$(grep -c '^| `nameserver ' docs/with-docker.md)
+	[[ $rows == 3 ]] || die "docs/with-docker.md has $rows rows of resolv.conf, want the 3 that are looked at"
+	start_docker nsenter --net="/proc/$network/ns/net" -- dockerd --config-file "$work/daemon.json"
+	gets 10.7.0.1 "10.7.0.1" "10.7.0.1"
+	gets 127.0.0.1 "8.8.8.8 8.8.4.4" "127.0.0.1"
+	stop_docker
+	# Docker looks once where systemd-resolved's servers are.
+	echo "nameserver 127.0.0.53" >/etc/resolv.conf
+	start_docker nsenter --net="/proc/$network/ns/net" -- dockerd --config-file "$work/daemon.json"
+	gets 127.0.0.53 "10.7.0.3" "127.0.0.53"
+	stop_docker
+}
+
+# gets SERVER BRIDGE HOST fails unless containers of the default bridge and of the host's
+# network have those servers where the host's resolv.conf has that.
+gets() {
+	local found
+	grep -qF "| \`nameserver $1\`" docs/with-docker.md || die "docs/with-docker.md has no row for $1"
+	echo "nameserver $1" >/etc/resolv.conf
+	found="$(servers_of bridge), $(servers_of host)"
+	[[ $found == "$2, $3" ]] || die "with nameserver $1 on the host, containers of the bridge and of the host's network ask $found, want $2, $3"
+}
+
+servers_of() { docker run --rm --network "$1" debian:bookworm-slim sed -n 's/^nameserver //p' /etc/resolv.conf | xargs; }

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
-	"slices"
 	"time"
 
 	"panteras/tunnel"
@@ -66,10 +64,8 @@ func (a *Admin) Add(ctx context.Context, r Request, hand func(*Issued) error) (*
 	if err != nil {
 		return nil, err
 	}
-	for _, rule := range r.Allow {
-		if err := tunnel.CheckWithin(rule, gateway.Routes); err != nil {
-			return nil, err
-		}
+	if err := checkWithin(r.Allow, &gateway); err != nil {
+		return nil, err
 	}
 	peer := tunnel.Peer{Name: r.Name, PublicKey: r.PublicKey, Gateway: gateway.Name, Allow: r.Allow, Expires: r.Expires}
 	keys, err := a.keys(&peer, &gateway, r.Preshared)
@@ -78,7 +74,7 @@ func (a *Admin) Add(ctx context.Context, r Request, hand func(*Issued) error) (*
 	}
 	peer, err = a.Store.Add(ctx, peer, gateway.Networks)
 	if err != nil {
-		return nil, fmt.Errorf("cannot add %s: %w", r.Name, err)
+		return nil, fmt.Errorf("cannot add %s: %w", r.Name, unsure(ctx, r.Name, err))
 	}
 	issued, err := keys.issue(r.System, peer, gateway, hand)
 	if err != nil {
@@ -106,17 +102,15 @@ func (a *Admin) Rotate(ctx context.Context, r Request, hand func(*Issued) error)
 	if !ok {
 		return nil, fmt.Errorf("%s: %w", r.Name, tunnel.ErrNoPeer)
 	}
-	if _, there := snap.Gateway(old.Gateway); there && r.Gateway == "" { // else it was forgotten
-		r.Gateway = old.Gateway
+	if r.PublicKey == old.PublicKey {
+		return nil, fmt.Errorf("%s has that key already; its owner makes another one by `panteras peer keygen`", r.Name)
 	}
-	gateway, err := tunnel.ChooseGateway(snap.Gateways, r.Gateway, a.Host)
+	gateway, err := a.gatewayOf(&snap, &old, r.Gateway)
 	if err != nil {
 		return nil, err
 	}
-	for _, addr := range old.Addresses {
-		if gateway.Name != old.Gateway && !slices.ContainsFunc(gateway.Networks, func(n netip.Prefix) bool { return n.Contains(addr) }) {
-			return nil, fmt.Errorf("%s has the address %s, which is none of gateway %s; remove the peer and add it again", r.Name, addr, gateway.Name)
-		}
+	if err := tunnel.CheckInside(&old, gateway.Networks); err != nil {
+		return nil, fmt.Errorf("%s would have no access with another key either: %w", r.Name, err)
 	}
 	peer := old.Clone()
 	peer.PublicKey = r.PublicKey
@@ -129,45 +123,99 @@ func (a *Admin) Rotate(ctx context.Context, r Request, hand func(*Issued) error)
 	if err != nil {
 		return nil, err
 	}
-	issued.Peer, err = a.Store.Rotate(ctx, r.Name, peer.PublicKey, peer.Preshared)
+	issued.Peer, err = a.Store.Rotate(ctx, r.Name, gateway.Name, peer.PublicKey, peer.Preshared)
 	if err != nil {
-		return nil, fmt.Errorf("cannot rotate the key of %s, so the new client file is of no use: %w", r.Name, err)
-	}
-	if gateway.Name != old.Gateway {
-		// It only says which gateway the next file is for: if this fails, the next time says it.
-		if moved, err := a.Store.Update(ctx, r.Name, func(p *tunnel.Peer) error { p.Gateway = gateway.Name; return nil }); err == nil {
-			issued.Peer = moved
-		}
+		return nil, fmt.Errorf("cannot rotate the key of %s, so the new client file is of no use: %w", r.Name, unsure(ctx, r.Name, err))
 	}
 	return issued, a.Audit.Record("rotate", &issued.Peer)
 }
 
-// SetEnabled disables or enables a peer, and sets when it expires, if expires is not nil.
-func (a *Admin) SetEnabled(ctx context.Context, name string, enabled bool, expires *time.Time) (tunnel.Peer, error) {
-	peer, err := a.Store.Update(ctx, name, func(p *tunnel.Peer) error {
-		p.Disabled = !enabled
-		if expires != nil {
-			p.Expires = *expires
+// Access is what a peer's access becomes; what is nil stays as it is.
+type Access struct {
+	Enabled bool
+	// Expires is the zero time for never.
+	Expires *time.Time
+	// Allow is empty for everything that the gateway routes.
+	Allow *[]tunnel.Rule
+}
+
+// SetAccess disables or enables a peer, and changes until when it has access and to what.
+func (a *Admin) SetAccess(ctx context.Context, name string, to Access) (tunnel.Peer, error) {
+	if to.Allow != nil {
+		if err := a.checkAllow(ctx, name, *to.Allow); err != nil {
+			return tunnel.Peer{}, err
 		}
-		if enabled && p.Expired(a.Now()) {
+	}
+	peer, err := a.Store.Update(ctx, name, func(p *tunnel.Peer) error {
+		p.Disabled = !to.Enabled
+		if to.Expires != nil {
+			p.Expires = *to.Expires
+		}
+		if to.Allow != nil {
+			p.Allow = *to.Allow
+		}
+		if to.Enabled && p.Expired(a.Now()) {
 			return fmt.Errorf("%s has expired on %s; say until when with --expires", name, p.Expires.Format(time.RFC3339))
 		}
 		return nil
 	})
 	if err != nil {
-		return peer, err
+		return peer, unsure(ctx, name, err)
 	}
-	return peer, a.Audit.Record(map[bool]string{true: "enable", false: "disable"}[enabled], &peer)
+	return peer, a.Audit.Record(map[bool]string{true: "enable", false: "disable"}[to.Enabled], &peer)
 }
 
 // Remove forgets a peer.
 func (a *Admin) Remove(ctx context.Context, name string) (tunnel.Peer, error) {
 	peer, err := a.Store.Remove(ctx, name)
 	if err != nil {
-		return peer, err
+		return peer, unsure(ctx, name, err)
 	}
 	peer.Name = name // that of an entry that cannot be read is not known
 	return peer, a.Audit.Record("remove", &peer)
+}
+
+// unsure says of a change that was given up that nobody here knows what the store did.
+func unsure(ctx context.Context, name string, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return fmt.Errorf("%w; whether it was done all the same says `panteras peer show %s`", err, name)
+}
+
+// checkAllow refuses rules beyond what the gateway of a peer routes.
+func (a *Admin) checkAllow(ctx context.Context, name string, rules []tunnel.Rule) error {
+	snap, err := a.Store.Read(ctx)
+	if err != nil {
+		return err
+	}
+	peer, ok := snap.Peer(name)
+	if !ok {
+		return fmt.Errorf("%s: %w", name, tunnel.ErrNoPeer)
+	}
+	gateway, err := a.gatewayOf(&snap, &peer, "")
+	if err != nil {
+		return err
+	}
+	return checkWithin(rules, &gateway)
+}
+
+func checkWithin(rules []tunnel.Rule, gateway *tunnel.GatewayInfo) error {
+	for _, rule := range rules {
+		if err := tunnel.CheckWithin(rule, gateway.Routes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gatewayOf is the gateway that is named, or that of a peer, or if it is gone the one that a
+// new peer would get.
+func (a *Admin) gatewayOf(snap *tunnel.Snapshot, peer *tunnel.Peer, name string) (tunnel.GatewayInfo, error) {
+	if _, there := snap.Gateway(peer.Gateway); name == "" && there {
+		name = peer.Gateway
+	}
+	return tunnel.ChooseGateway(snap.Gateways, name, a.Host)
 }
 
 func (a *Admin) gateway(ctx context.Context, name string) (tunnel.GatewayInfo, error) {

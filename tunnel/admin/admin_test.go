@@ -138,11 +138,11 @@ func TestAnExpiredPeerIsNotEnabledByMistake(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.Now = func() time.Time { return time.Now().Add(2 * time.Hour) }
-	if _, err := a.SetEnabled(t.Context(), "alice", true, nil); err == nil || !strings.Contains(err.Error(), "--expires") {
+	if _, err := a.SetAccess(t.Context(), "alice", Access{Enabled: true}); err == nil || !strings.Contains(err.Error(), "--expires") {
 		t.Errorf("%v", err)
 	}
 	until := a.Now().Add(time.Hour)
-	if p, err := a.SetEnabled(t.Context(), "alice", true, &until); err != nil || p.Expired(a.Now()) {
+	if p, err := a.SetAccess(t.Context(), "alice", Access{Enabled: true, Expires: &until}); err != nil || p.Expired(a.Now()) {
 		t.Errorf("%+v, %v", p, err)
 	}
 	r.Name = "bob"
@@ -202,6 +202,65 @@ func TestAnImportThatWasCutOffIsWrittenDown(t *testing.T) {
 		}
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// Where the gateway of a peer is gone, a new key is for the one that is there.
+func TestRotateAtAnotherGateway(t *testing.T) {
+	a, g := newAdmin(t)
+	if _, err := a.Add(t.Context(), request("alice"), keep); err != nil {
+		t.Fatal(err)
+	}
+	next := *g
+	next.Name, next.Endpoint, next.PublicKey = "gw2", "new.example.com:51820", tunnel.PublicKey{2}
+	if err := a.Store.Publish(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if issued, err := a.Rotate(t.Context(), request("alice"), keep); err != nil || issued.Gateway.Name != "gw1" || issued.Peer.Gateway != "gw1" {
+		t.Errorf("as before: %+v, %v", issued, err)
+	}
+	if _, err := a.ForgetGateway(t.Context(), "gw3"); err == nil || !strings.Contains(err.Error(), "there are: gw1, gw2") {
+		t.Errorf("one that is not there: %v", err)
+	}
+	if _, err := a.ForgetGateway(t.Context(), "gw1"); err != nil {
+		t.Fatal(err)
+	}
+	if issued, err := a.Rotate(t.Context(), request("alice"), keep); err != nil || issued.Gateway.Name != "gw2" || issued.Peer.Gateway != "gw2" {
+		t.Errorf("without the former one: %+v, %v", issued, err)
+	}
+	same := request("alice")
+	if p, err := a.Store.Read(t.Context()); err != nil {
+		t.Fatal(err)
+	} else {
+		same.PublicKey = p.Peers[0].PublicKey
+	}
+	if _, err := a.Rotate(t.Context(), same, keep); err == nil || !strings.Contains(err.Error(), "alice has that key already") {
+		t.Errorf("its own key: %v", err)
+	}
+	// A new key does not help a peer whose address is of no network of the gateway.
+	next.Networks = []netip.Prefix{netip.MustParsePrefix("10.77.0.0/16")}
+	if err := a.Store.Publish(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Rotate(t.Context(), request("alice"), keep); err == nil || !strings.Contains(err.Error(), "remove it and add it again") {
+		t.Errorf("outside the networks: %v", err)
+	}
+}
+
+// Of a change that was given up nobody knows whether the store has it.
+func TestAChangeThatWasGivenUpIsInDoubt(t *testing.T) {
+	a, _ := newAdmin(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := a.Add(ctx, request("alice"), keep); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	_, removing := a.Remove(ctx, "alice")
+	_, disabling := a.SetAccess(ctx, "alice", Access{})
+	for what, err := range map[string]error{"remove": removing, "disable": disabling} {
+		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "panteras peer show alice") {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }

@@ -64,9 +64,11 @@ func Open(o Options) (*Device, error) {
 func (d *Device) open(o Options) (err error) {
 	// The kernel keeps such names apart by network namespace, as it does interfaces, and
 	// forgets them with the process.
-	if d.claim, err = net.Listen("unix", "@panteras-tunnel-"+o.Name); err != nil {
+	// Whatever its interface, another gateway has the same table of rules, and each would put
+	// its own in the place of the other's.
+	if d.claim, err = net.Listen("unix", "@panteras-tunnel"); err != nil {
 		if errors.Is(err, unix.EADDRINUSE) {
-			return fmt.Errorf("another panteras gateway serves %s; stop it, or set TUNNEL_INTERFACE", o.Name)
+			return errors.New("another panteras gateway runs on this host; stop it: there can be one")
 		}
 		return err
 	}

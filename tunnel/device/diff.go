@@ -33,13 +33,18 @@ func configOf(d *wgtypes.Device) *Config {
 	return c
 }
 
-// Peer is one peer. It is known by its key alone: where it is, it says itself.
+// Peer is one peer. It is known by its key.
 type Peer struct {
 	PublicKey wgtypes.Key
 	// PresharedKey is zero where there is none.
 	PresharedKey wgtypes.Key
 	// Addresses are the only sources that packets of the peer may have.
 	Addresses []netip.Addr
+	// Endpoint is where a peer was that is new to the interface; invalid if nobody knows. From
+	// then on it says itself where it is. Without it a packet for the peer that comes before
+	// [Device.Call] would be taken for an attempt to shake hands, which WireGuard makes every 5 s
+	// only (REKEY_TIMEOUT).
+	Endpoint netip.AddrPort
 }
 
 // diff returns what makes the interface as wanted: removals first, then what is new or
@@ -77,6 +82,9 @@ func diff(have, want *Config) (cfg wgtypes.Config, changed int) {
 		next := wgtypes.PeerConfig{PublicKey: p.PublicKey, UpdateOnly: old != nil, ReplaceAllowedIPs: true, AllowedIPs: hosts(p.Addresses)}
 		if (old == nil && p.PresharedKey != wgtypes.Key{}) || (old != nil && old.PresharedKey != p.PresharedKey) {
 			next.PresharedKey = &p.PresharedKey
+		}
+		if old == nil && p.Endpoint.IsValid() {
+			next.Endpoint = net.UDPAddrFromAddrPort(p.Endpoint)
 		}
 		cfg.Peers = append(cfg.Peers, next)
 	}

@@ -21,12 +21,13 @@ type Forwarding struct {
 	Root string
 }
 
-// Enable turns on forwarding for the families. A host that takes its IPv6 default route
-// from router advertisements keeps doing so, which Linux would end with forwarding.
-func (f *Forwarding) Enable(v4, v6 bool) error {
+// Enable turns on forwarding for the families, and says whether something had to change. A
+// host that takes its IPv6 default route from router advertisements keeps doing so, which
+// Linux would end with forwarding.
+func (f *Forwarding) Enable(v4, v6 bool) (changed bool, err error) {
 	before, err := f.remembered()
 	if err != nil {
-		return err
+		return false, err
 	}
 	want := map[string]string{}
 	if v4 {
@@ -50,7 +51,7 @@ func (f *Forwarding) Enable(v4, v6 bool) error {
 			continue // a host without IPv6
 		}
 		if err != nil {
-			return permission("cannot read "+name, err)
+			return false, permission("cannot read "+name, err)
 		}
 		if now == want[name] {
 			continue
@@ -61,20 +62,20 @@ func (f *Forwarding) Enable(v4, v6 bool) error {
 		}
 	}
 	if len(changes) == 0 {
-		return nil
+		return false, nil
 	}
 	if err := f.remember(before); err != nil {
-		return err
+		return false, err
 	}
 	for _, name := range names {
 		if _, ok := changes[name]; !ok {
 			continue
 		}
 		if err := f.write(name, want[name]); err != nil {
-			return permission(fmt.Sprintf("cannot set %s to %s (as root: sysctl -w %s=%s)", name, want[name], strings.ReplaceAll(name, "/", "."), want[name]), err)
+			return false, permission(fmt.Sprintf("cannot set %s to %s (as root: sysctl -w %s=%s)", name, want[name], strings.ReplaceAll(name, "/", "."), want[name]), err)
 		}
 	}
-	return nil
+	return true, nil
 }
 
 // advertised returns the parameters of interfaces that accept router advertisements only
@@ -143,7 +144,7 @@ func (f *Forwarding) remembered() (map[string]string, error) {
 		err = json.Unmarshal(b, &before)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read what forwarding was before: %w; remove the file if nothing else helps", err)
+		return nil, fmt.Errorf("cannot read what forwarding was before in %s: %w; remove the file if nothing else helps", f.File, err)
 	}
 	return before, nil
 }

@@ -16,15 +16,20 @@ type parameters struct {
 func newParameters(t *testing.T, values map[string]string) *parameters {
 	p := &parameters{t, t.TempDir()}
 	for name, value := range values {
-		path := filepath.Join(p.root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(value+"\n"), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		p.set(name, value)
 	}
 	return p
+}
+
+func (p *parameters) set(name, value string) {
+	p.t.Helper()
+	path := filepath.Join(p.root, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(value+"\n"), 0o644); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 func (p *parameters) want(values map[string]string) {
@@ -46,18 +51,23 @@ func TestForwardingIsPutBack(t *testing.T) {
 	p := newParameters(t, before)
 	file := filepath.Join(t.TempDir(), "run", "forwarding.json")
 	f := &Forwarding{File: file, Root: p.root}
-	if err := f.Enable(true, true); err != nil {
+	if _, err := f.Enable(true, true); err != nil {
 		t.Fatal(err)
 	}
 	p.want(map[string]string{
 		"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1",
 		"net/ipv6/conf/eth0/accept_ra": "2", "net/ipv6/conf/eth1/accept_ra": "0",
 	})
-	// A process that died, and the next one.
+	// A process that died, and the next one, and another program in between.
 	f = &Forwarding{File: file, Root: p.root}
-	if err := f.Enable(true, true); err != nil {
-		t.Fatal(err)
+	if changed, err := f.Enable(true, true); err != nil || changed {
+		t.Fatal(changed, err)
 	}
+	p.set("net/ipv4/ip_forward", "0")
+	if changed, err := f.Enable(true, true); err != nil || !changed {
+		t.Fatal(changed, err)
+	}
+	p.want(map[string]string{"net/ipv4/ip_forward": "1"})
 	if err := f.Restore(); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +85,7 @@ func TestForwardingThatWasOnStaysOn(t *testing.T) {
 	before := map[string]string{"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1", "net/ipv6/conf/eth0/accept_ra": "1"}
 	p := newParameters(t, before)
 	f := &Forwarding{File: filepath.Join(t.TempDir(), "forwarding.json"), Root: p.root}
-	if err := f.Enable(true, true); err != nil {
+	if _, err := f.Enable(true, true); err != nil {
 		t.Fatal(err)
 	}
 	p.want(before)
@@ -89,7 +99,7 @@ func TestForwardingWithoutIPv6(t *testing.T) {
 	t.Parallel()
 	p := newParameters(t, map[string]string{"net/ipv4/ip_forward": "0"})
 	f := &Forwarding{File: filepath.Join(t.TempDir(), "forwarding.json"), Root: p.root}
-	if err := f.Enable(true, true); err != nil {
+	if _, err := f.Enable(true, true); err != nil {
 		t.Fatal(err)
 	}
 	p.want(map[string]string{"net/ipv4/ip_forward": "1"})
@@ -105,7 +115,7 @@ func TestForwardingSaysWhatItCannotRead(t *testing.T) {
 	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := (&Forwarding{File: file, Root: t.TempDir()}).Enable(true, false); err == nil || !strings.Contains(err.Error(), "remove the file") {
+	if _, err := (&Forwarding{File: file, Root: t.TempDir()}).Enable(true, false); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "remove the file") {
 		t.Error(err)
 	}
 }

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -111,6 +114,7 @@ func (d *Device) SetLink(mtu int, addresses []netip.Prefix) (changed int, err er
 		a := &netlink.Addr{IPNet: &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}}
 		if p.Addr().Is6() {
 			a.Flags = unix.IFA_F_NODAD // nobody else is on this link, and it would take a second
+			d.allowIPv6()
 		}
 		if err := netlink.AddrAdd(link, a); err != nil {
 			return changed, permission(fmt.Sprintf("cannot give %s the address %s", d.name, p), err)
@@ -118,6 +122,17 @@ func (d *Device) SetLink(mtu int, addresses []netip.Prefix) (changed int, err er
 		changed++
 	}
 	return changed, nil
+}
+
+// allowIPv6 turns IPv6 on for the interface, which is ours, where the host has it off for new
+// ones (net.ipv6.conf.default.disable_ipv6): peers have addresses of it. If that fails, so
+// does what needs it, and says so.
+func (d *Device) allowIPv6() {
+	const off, on = "1", "0"
+	file := filepath.Join("/proc/sys/net/ipv6/conf", d.name, "disable_ipv6")
+	if now, err := os.ReadFile(file); err == nil && strings.TrimSpace(string(now)) == off {
+		_ = os.WriteFile(file, []byte(on), 0o644)
+	}
 }
 
 func prefixOf(n *net.IPNet) netip.Prefix {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -113,6 +114,19 @@ func TestSetLinkChangesOnlyWhatDiffers(t *testing.T) {
 		if !slices.Equal(got, want) || l.Attrs().MTU != step.mtu {
 			t.Errorf("%+v: MTU %d, %v", step, l.Attrs().MTU, got)
 		}
+	}
+}
+
+// Peers have addresses of IPv6 also at a gateway whose administrator has turned IPv6 off.
+func TestSetLinkWhereIPv6IsOff(t *testing.T) {
+	ownNetwork(t)
+	const file = "/proc/sys/net/ipv6/conf/net0/disable_ipv6"
+	if err := os.WriteFile(file, []byte("1"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d := &Device{name: "net0", index: link(t, "net0").Attrs().Index}
+	if changed, err := d.SetLink(1420, []netip.Prefix{netip.MustParsePrefix("10.99.0.1/16"), netip.MustParsePrefix("fd12::1/64")}); err != nil || changed != 3 {
+		t.Errorf("%d, %v", changed, err)
 	}
 }
 

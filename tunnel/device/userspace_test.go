@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net"
 	"net/netip"
 	"os"
 	"runtime"
@@ -149,5 +150,61 @@ func TestAnInterfaceThatGoesIsMissed(t *testing.T) {
 				t.Errorf("ours is left as %s", l.Attrs().Name)
 			}
 		})
+	}
+}
+
+// A packet for a peer that comes before it is called on calls on it where it was. Nowhere would
+// be no better: the next handshake would come 5 s later.
+func TestAPacketThatComesFirstCallsOnThePeer(t *testing.T) {
+	ownNetwork(t)
+	var err error
+	var sockets [2]*net.UDPConn // the peer's, and ours: the engine would open one wherever its goroutine is
+	for i := range sockets {
+		if sockets[i], err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
+			t.Fatal(err)
+		}
+		defer sockets[i].Close()
+	}
+	there := sockets[0]
+	ours, err := sockets[1].File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := Open(Options{Name: fmt.Sprintf("wgc%d", os.Getpid()), Datapath: Userspace, MTU: 1420, Sockets: []*os.File{ours}, Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var keys [2]wgtypes.Key
+	for i := range keys {
+		if keys[i], err = wgtypes.GeneratePrivateKey(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = d.Apply(&Config{PrivateKey: keys[0], Port: sockets[1].LocalAddr().(*net.UDPAddr).AddrPort().Port(), Peers: []Peer{{
+		PublicKey: keys[1].PublicKey(), Addresses: []netip.Addr{netip.MustParseAddr("10.99.0.2")}, Endpoint: there.LocalAddr().(*net.UDPAddr).AddrPort(),
+	}}})
+	if err == nil {
+		_, err = d.SetLink(1420, []netip.Prefix{netip.MustParsePrefix("10.99.0.1/16")})
+	}
+	if err == nil {
+		err = d.Up()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	packet, err := net.Dial("udp4", "10.99.0.2:7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packet.Close()
+	if _, err := packet.Write([]byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	const initiation, size = 1, 148 // WireGuard's paper, 5.4.2
+	_ = there.SetReadDeadline(time.Now().Add(20 * time.Second))
+	message := make([]byte, 1500)
+	if n, err := there.Read(message); err != nil || n != size || message[0] != initiation {
+		t.Errorf("%d bytes, %v", n, err)
 	}
 }

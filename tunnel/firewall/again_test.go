@@ -1,12 +1,14 @@
 package firewall
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/nftables"
 )
 
 // What the clock says has ended, because it was set forth, is still in the kernel; so the next
@@ -54,6 +56,48 @@ func TestATableChangedAtOnceIsMadeAgain(t *testing.T) {
 		if got := listing(t); (got != want) == f.InForce() {
 			t.Errorf("changed at questions %v: in force is %v, -want +got:\n%s", when, f.InForce(), cmp.Diff(want, got))
 		}
+	}
+}
+
+// Nobody is cut off before the end, not by a tick of the kernel's.
+func TestElementsDoNotEndEarly(t *testing.T) {
+	ownNetwork(t)
+	f := New(time.Now)
+	empty := exampleRules()
+	empty.Peers = nil
+	apply(t, f, empty)
+	r := *empty
+	var ends []time.Time
+	a, end := addr("10.99.1.0"), time.Now().Add(500*time.Millisecond)
+	for range 100 {
+		a, end = a.Next(), end.Add(5_123_456*time.Nanosecond)
+		ends = append(ends, end)
+		r.Peers = append(r.Peers, Peer{Addresses: []netip.Addr{a}, Expires: end})
+	}
+	apply(t, f, &r)
+	c, err := nftables.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for left := len(ends); left > 0; {
+		list, err := c.GetSetElements(f.sides[0].peers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := time.Now()
+		// By number: where the kernel resizes the set meanwhile it lists one twice for another.
+		want := 0
+		for _, end := range ends {
+			if end.After(seen) {
+				want++
+			}
+		}
+		if left = len(list); left < want {
+			t.Fatalf("there are %d elements, and %d should not have ended; the next one does in %v", left, want, ends[len(ends)-want].Sub(seen))
+		}
+	}
+	if late := time.Since(end); late > 5*time.Second {
+		t.Errorf("the last one ended %v late", late)
 	}
 }
 

@@ -142,8 +142,10 @@ func intervals(list []netip.Prefix) []nftables.SetElement {
 	return out
 }
 
-// expiryFloor is the shortest timeout that an element gets; 0 would mean none.
-const expiryFloor = time.Millisecond
+// Late is how long after its end an element may still be there. The kernel cuts a timeout down
+// to its ticks, and counts it from the last one, of 10 ms at most each; without this an element
+// would end before its time.
+const Late = 20 * time.Millisecond
 
 // kernelElements turns members into what is sent. What has ended already is left out.
 func kernelElements(m elements, now time.Time) []nftables.SetElement {
@@ -158,7 +160,7 @@ func kernelElements(m elements, now time.Time) []nftables.SetElement {
 			if left <= 0 {
 				continue
 			}
-			k.Timeout = max(left, expiryFloor)
+			k.Timeout = left + Late + time.Millisecond - 1 // the library cuts off what is no whole millisecond
 		}
 		out = append(out, k)
 	}

@@ -23,10 +23,11 @@ const (
 	countGateway  = "gateway"  // to the gateway itself, other than DNS and echo
 	countPolicy   = "policy"   // to a destination that the policy does not allow
 	countInbound  = "inbound"  // to a peer, and no answer that it may have
+	countForged   = "forged"   // from a peer's address, and not out of the tunnel
 	countSilenced = "silenced" // those among the others that got no reject because of the rate
 )
 
-var counters = []string{countExpired, countClosed, countPeers, countGateway, countPolicy, countInbound, countSilenced}
+var counters = []string{countExpired, countClosed, countPeers, countGateway, countPolicy, countInbound, countForged, countSilenced}
 
 // How often one peer is told that it may not; what is more is dropped in silence, or a
 // flood of rejects would starve what is allowed.
@@ -175,6 +176,16 @@ func (w *writer) input() {
 	w.rule(c, counted(countGateway), jump(refuse))
 	input := w.hook("input", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter)
 	w.rule(input, from(w.rules.Interface), jump(c.Name))
+	w.unforged(input)
+}
+
+// unforged drops what has a peer's address and does not come out of the tunnel; only a peer
+// has such an address. It may come out of an interface that was the tunnel's until another
+// program renamed it, a moment ago.
+func (w *writer) unforged(c *nftables.Chain) {
+	for _, s := range w.sides {
+		w.rule(c, s.is(), s.in(s.source, s.peers), counted(countForged), drop())
+	}
 }
 
 // forward is what peers send to the networks behind the gateway, and the answers. Both
@@ -215,6 +226,7 @@ func (w *writer) forward() {
 	for _, s := range w.sides {
 		w.rule(forward, s.is(), s.in(s.destination, s.peers), counted(countInbound), drop())
 	}
+	w.unforged(forward)
 }
 
 // refuse is the end of a packet that is told so, as long as its sender does not send too

@@ -62,7 +62,7 @@ func TestWhereTheFirewallFailsAccessOnlyEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.update("disabled", func(p *tunnel.Peer) { p.Disabled = true })
-	rotated, err := r.store.Rotate(t.Context(), "rotated", tunnel.PublicKey{1}, nil)
+	rotated, err := r.store.Rotate(t.Context(), "rotated", "", tunnel.PublicKey{1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func (g *Gateway) connectedBefore() []tunnel.DesiredPeer {
 
 // applyPeers makes the interface know exactly these peers, whatever it knows now.
 func (g *Gateway) applyPeers(d *tunnel.Desired) error {
-	_, err := g.wire.Apply(deviceConfig(d, g.secrets.Private, g.Settings.TunnelPort))
+	_, err := g.wire.Apply(deviceConfig(d, g.secrets.Private, g.Settings.TunnelPort, g.places))
 	g.looked = time.Now()
 	if err == nil {
 		g.atWire = d.Peers
@@ -64,7 +64,7 @@ func (g *Gateway) applyPeers(d *tunnel.Desired) error {
 
 // updatePeers is applyPeers if nobody else has changed the interface.
 func (g *Gateway) updatePeers(d *tunnel.Desired) error {
-	_, err := g.wire.Update(deviceConfig(d, g.secrets.Private, g.Settings.TunnelPort))
+	_, err := g.wire.Update(deviceConfig(d, g.secrets.Private, g.Settings.TunnelPort, g.places))
 	if err == nil {
 		g.atWire = d.Peers
 	}

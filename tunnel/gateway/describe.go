@@ -49,11 +49,11 @@ func interfaceAddresses(info *tunnel.GatewayInfo) []netip.Prefix {
 	return out
 }
 
-// deviceConfig is what the interface should be.
-func deviceConfig(d *tunnel.Desired, private tunnel.SecretKey, port uint16) *device.Config {
+// deviceConfig is what the interface should be, given where peers were.
+func deviceConfig(d *tunnel.Desired, private tunnel.SecretKey, port uint16, places endpoints) *device.Config {
 	c := &device.Config{PrivateKey: private.Key(), Port: port, Peers: make([]device.Peer, 0, len(d.Peers))}
 	for _, p := range d.Peers {
-		c.Peers = append(c.Peers, device.Peer{PublicKey: wgtypes.Key(p.PublicKey), PresharedKey: p.Preshared.Key(), Addresses: p.Addresses})
+		c.Peers = append(c.Peers, device.Peer{PublicKey: wgtypes.Key(p.PublicKey), PresharedKey: p.Preshared.Key(), Addresses: p.Addresses, Endpoint: places[p.PublicKey.String()]})
 	}
 	return c
 }

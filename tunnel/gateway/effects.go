@@ -38,7 +38,7 @@ type rules interface {
 
 // forwarding is whether the host passes on packets; see [device.Forwarding].
 type forwarding interface {
-	Enable(v4, v6 bool) error
+	Enable(v4, v6 bool) (changed bool, err error)
 	Restore() error
 }
 

@@ -126,11 +126,10 @@ func (g *Gateway) note() {
 	if err == nil {
 		err = statefile.Write(g.Folder.File(endpointsFile), b)
 	}
-	if err != nil {
-		g.Log.Warn("cannot save where peers are: after a restart they would be away for 15 s", "error", err)
-		return
+	g.kept(err, "cannot save where peers are: after a restart they would be away for 15 s")
+	if err == nil {
+		g.places = now
 	}
-	g.places = now
 }
 
 // recallPlaces reads where peers were when the last process ended.

@@ -115,12 +115,28 @@ func TestConnectedPeersAreCalledOn(t *testing.T) {
 	}
 	r.have(alice, bob)
 	lab.Eventually(t, testPatience, "alice to be called on", func() bool { where, n := called(); return where == at && n == 1 })
+	known := func() (where netip.AddrPort) {
+		r.host.look(func() {
+			for _, p := range r.host.peers {
+				if p.PublicKey == wgKey(alice.PublicKey) {
+					where = p.Endpoint
+				}
+			}
+		})
+		return where
+	}
+	if where := known(); where != at {
+		t.Errorf("alice came back to the interface at %s", where)
+	}
 	if err := r.end(); err != nil {
 		t.Fatal(err)
 	}
 	r.start()
 	if where, n := called(); where != at || n != 1 {
 		t.Errorf("after a restart %d are called on, alice at %s", n, where)
+	}
+	if where := known(); where != at {
+		t.Errorf("after a restart alice was brought to the interface at %s", where)
 	}
 }
 

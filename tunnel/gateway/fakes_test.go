@@ -193,14 +193,16 @@ func (r *fakeRules) Remove() error                       { r.note("remove"); ret
 
 type fakeForwarding struct{ *fakeHost }
 
-func (f *fakeForwarding) Enable(v4, v6 bool) error {
-	f.note("forward")
+func (f *fakeForwarding) Enable(v4, v6 bool) (changed bool, err error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.noFwd == nil {
-		f.forwards = v4 || v6
+	if err = f.noFwd; err == nil {
+		changed, f.forwards = f.forwards != (v4 || v6), v4 || v6
 	}
-	return f.noFwd
+	f.mu.Unlock()
+	if changed || err != nil {
+		f.note("forward")
+	}
+	return changed, err
 }
 
 func (f *fakeForwarding) Restore() error {

@@ -87,9 +87,16 @@ func (g *Gateway) take(s *tunnel.Snapshot, at time.Time) (changed bool) {
 	g.inForce = *s
 	g.unsaved = g.unsaved || changed
 	// What the store says of us may be older than what it says of peers.
-	switch mine, ok := s.Gateway(g.info.Name); {
-	case ok && mine.Equal(&g.info):
-		g.lost = time.Time{}
+	broken := func(b tunnel.Broken) bool { return b.Kind == tunnel.KindGateway && b.Name == g.info.Name }
+	mine, ok := s.Gateway(g.info.Name)
+	if ok && g.shown && !g.doubled && mine.PublicKey != g.info.PublicKey {
+		g.Log.Error("another gateway, with another key, calls itself as this one in the store, and client files are made for either; set HOSTNAME on one of the hosts, and restart its gateway",
+			"gateway", mine.Name, "endpoint", mine.Endpoint, "public_key", mine.PublicKey.String())
+		g.doubled = true // they go on like that, every few seconds
+	}
+	switch {
+	case ok && mine.Equal(&g.info) && !slices.ContainsFunc(s.Broken, broken):
+		g.lost, g.shown = time.Time{}, true
 	case g.lost.IsZero():
 		g.lost = time.Now()
 	}

@@ -38,6 +38,8 @@ const (
 	// saveAtLeast is how often the last state is saved though it has not changed, so that
 	// the time in it is not too old.
 	saveAtLeast = 10 * time.Minute
+	// saveRetry is how long after a failure it is tried again.
+	saveRetry = 2 * time.Second
 )
 
 // Options are what a gateway works with.
@@ -85,10 +87,13 @@ type Gateway struct {
 	looked     time.Time // when everything was compared last
 	lookTook   time.Duration
 	noteTook   time.Duration
-	unsaved    bool      // whether the state in force is newer than the one on disk
-	saved      time.Time // when that was written
-	noted      time.Time // when the places of peers were
-	lost       time.Time // since when the store does not say of us what it should; zero if it does
+	unsaved    bool            // whether the state in force is newer than the one on disk
+	unkept     map[string]bool // what could not be kept on disk, as it was logged
+	saved      time.Time       // when that was written
+	noted      time.Time       // when the places of peers were
+	lost       time.Time       // since when the store does not say of us what it should; zero if it does
+	shown      bool            // whether the store has said of us what it should
+	doubled    bool            // whether it was logged that another gateway has our name
 	places     endpoints
 	shaken     handshakes
 	up         bool
@@ -106,7 +111,7 @@ func New(o Options) *Gateway { return newGateway(o, hostEffects(o.Settings)) }
 
 func newGateway(o Options, e effects) *Gateway {
 	g := &Gateway{
-		Options: o, effects: e, figures: newFigures(),
+		Options: o, effects: e, figures: newFigures(), unkept: map[string]bool{},
 		publish: newPublisher(), reloads: make(chan reload), asks: make(chan chan report), accepted: make(chan accepted, 1), reported: make(chan reported, 16), stopped: make(chan struct{}),
 	}
 	if floating(o.Settings) {
@@ -184,7 +189,7 @@ func (g *Gateway) start(ctx context.Context) error {
 		return err
 	}
 	g.rules = g.effects.firewall(g.now)
-	if err := g.forward(); err != nil {
+	if _, err := g.forward(); err != nil {
 		return err
 	}
 	if err := g.bringUp(); err != nil {
@@ -198,7 +203,7 @@ func (g *Gateway) start(ctx context.Context) error {
 }
 
 // forward lets the host pass on packets, of those families that there are routes of.
-func (g *Gateway) forward() error {
+func (g *Gateway) forward() (changed bool, err error) {
 	v4, v6 := false, false
 	for _, r := range g.Settings.TunnelRoutes {
 		v4, v6 = v4 || r.Addr().Is4(), v6 || r.Addr().Is6()
@@ -271,10 +276,21 @@ func (g *Gateway) stop() error {
 // save writes the state in force to the disk.
 func (g *Gateway) save() {
 	m := memory{Saved: g.now(), Cluster: g.inForce.Cluster, Peers: g.inForce.Peers}
-	g.saved, g.unsaved = time.Now(), false
-	if err := m.save(g.Folder); err != nil {
-		g.Log.Error("cannot save the state: a restart without the store would begin with an older one", "error", err)
+	err := m.save(g.Folder)
+	g.saved, g.unsaved = time.Now(), err != nil
+	g.kept(err, "cannot save the state: a restart without the store would begin with an older one")
+}
+
+// kept logs once that something cannot be kept on disk, which is tried again and again, and
+// when it can be again.
+func (g *Gateway) kept(err error, what string) {
+	switch {
+	case err != nil && !g.unkept[what]:
+		g.Log.Error(what+"; trying again", "error", err)
+	case err == nil && g.unkept[what]:
+		g.Log.Info("no longer: " + what)
 	}
+	g.unkept[what] = err != nil
 }
 
 // Reload takes over new settings while the tunnel goes on. What cannot change without a

@@ -10,6 +10,7 @@ import (
 
 	"panteras/configs"
 	"panteras/tunnel"
+	"panteras/tunnel/firewall"
 
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
@@ -80,7 +81,17 @@ func (g *Gateway) loop(ctx context.Context, network <-chan struct{}) error {
 // asItShouldBe is a look at what others may have changed, which costs little. It is false
 // as well if the last attempt to mend something failed, or is long ago.
 func (g *Gateway) asItShouldBe() bool {
-	return g.problems == "" && g.rulesAreInForce() && time.Since(g.looked) < min(max(lookOften, 100*g.lookTook), lookAtLeast) && g.mtu() == g.info.MTU && g.linkIsRight()
+	return g.problems == "" && g.rulesAreInForce() && time.Since(g.looked) < min(max(lookOften, 100*g.lookTook), lookAtLeast) && g.mtu() == g.info.MTU && g.linkIsRight() && g.forwards() == nil
+}
+
+// forwards mends forwarding: other programs load their own settings of the kernel, as
+// sysctl --system does.
+func (g *Gateway) forwards() error {
+	changed, err := g.forward()
+	if changed && g.problems == "" { // else it may be us who could not turn it on
+		g.Log.Warn("another program has turned forwarding off, without which peers reach nothing but the gateway; it is turned on again")
+	}
+	return err
 }
 
 // rulesAreInForce tells of rules that are not, once until they are.
@@ -130,7 +141,7 @@ func (g *Gateway) untilNext() time.Duration {
 		return time.Hour
 	}
 	// A little later than the kernel's own timeouts, so that there is nothing left to do.
-	return min(max(g.desired.Next.Sub(g.now())+10*time.Millisecond, 0), time.Hour)
+	return min(max(g.desired.Next.Sub(g.now())+firewall.Late+10*time.Millisecond, 0), time.Hour)
 }
 
 // reload takes over settings; they are in force with the next attempt.
@@ -140,13 +151,14 @@ func (g *Gateway) reload(s *configs.Settings) error {
 	}
 	g.Settings = s
 	g.warn()
+	_, _ = g.forward() // of families that had no routes before; that it fails is said next
 	return nil
 }
 
 // tick does what has to be done from time to time.
 func (g *Gateway) tick() {
 	g.standIn()
-	if g.unsaved || time.Since(g.saved) > saveAtLeast {
+	if g.unsaved && time.Since(g.saved) > saveRetry || time.Since(g.saved) > saveAtLeast {
 		g.save()
 	}
 	if time.Since(g.noted) > min(max(noteEvery, 50*g.noteTook), noteAtLeast) {
@@ -218,7 +230,7 @@ func (g *Gateway) reconcile(change func(*tunnel.Desired) error) error {
 	}
 	_, linkErr := g.wire.SetLink(g.info.MTU, interfaceAddresses(&g.info))
 	g.publish.set(g.info)
-	return errors.Join(rulesErr, wireErr, linkErr, g.forward())
+	return errors.Join(rulesErr, wireErr, linkErr, g.forwards())
 }
 
 // reduced is what is left of access for which there are rules, if it may only become less:

@@ -12,11 +12,15 @@ import (
 
 	"panteras/internal/statefile"
 	"panteras/tunnel"
+	"panteras/tunnel/store"
 )
 
 // memory is the last good state of the store, on disk: what is in force while the store
-// cannot be reached, also after a restart.
+// cannot be reached, also after a restart. It is a [store.Backup], for those who lose the store
+// and have no other.
 type memory struct {
+	Format  string `json:"format"`
+	Version int    `json:"version"`
 	// Saved is when, by the clock that expiries go by.
 	Saved   time.Time      `json:"saved"`
 	Cluster tunnel.Cluster `json:"cluster,omitzero"`
@@ -62,6 +66,7 @@ func ClusterInForce(folder tunnel.Folder) tunnel.Cluster {
 
 // save writes it: whoever reads it finds the old state or the new one.
 func (m *memory) save(folder tunnel.Folder) error {
+	m.Format, m.Version = store.BackupFormat, store.BackupVersion
 	b, err := json.Marshal(m)
 	if err != nil {
 		return err

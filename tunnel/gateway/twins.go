@@ -151,7 +151,7 @@ func (g *Gateway) callOnPlaces(places tunnel.Places) {
 			break
 		}
 	}
-	if err := g.wire.Forget(deviceConfig(&tunnel.Desired{Peers: known}, g.secrets.Private, g.Settings.TunnelPort).Peers); err != nil {
+	if err := g.wire.Forget(deviceConfig(&tunnel.Desired{Peers: known}, g.secrets.Private, g.Settings.TunnelPort, where).Peers); err != nil {
 		g.Log.Warn("cannot end old sessions of peers; they come back by themselves", "error", err)
 	}
 	g.Log.Info("standing in for a twin: calling on its peers", "peers", len(called))

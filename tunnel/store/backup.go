@@ -23,9 +23,10 @@ type Backup struct {
 	Gateways []tunnel.GatewayInfo `json:"gateways"`
 }
 
+// What a backup says of itself.
 const (
-	backupFormat  = "panteras tunnel backup"
-	backupVersion = 1
+	BackupFormat  = "panteras tunnel backup"
+	BackupVersion = 1
 )
 
 // Export reads a store for a backup. A store with entries that cannot be
@@ -49,7 +50,7 @@ func (s *Store) Export(ctx context.Context) (*Backup, error) {
 		return nil, fmt.Errorf("there is nothing to export: %s does not exist", s.kv.where(clusterKey))
 	}
 	return &Backup{
-		Format: backupFormat, Version: backupVersion, Exported: s.now().UTC().Truncate(time.Second),
+		Format: BackupFormat, Version: BackupVersion, Exported: s.now().UTC().Truncate(time.Second),
 		Cluster: snap.Cluster, Peers: snap.Peers, Gateways: snap.Gateways,
 	}, nil
 }
@@ -70,8 +71,8 @@ func ParseBackup(text []byte) (*Backup, error) {
 	if err := decode(bytes.TrimSpace(text), &b); err != nil {
 		return nil, err
 	}
-	if b.Format != backupFormat || b.Version != backupVersion {
-		return nil, fmt.Errorf("it is not a %s of version %d", backupFormat, backupVersion)
+	if b.Format != BackupFormat || b.Version != BackupVersion {
+		return nil, fmt.Errorf("it is not a %s of version %d", BackupFormat, BackupVersion)
 	}
 	if err := b.Cluster.Check(); err != nil {
 		return nil, err
@@ -185,16 +186,18 @@ func (s *Store) missing(ctx context.Context, b *Backup) ([][]op, error) {
 			}
 			continue
 		}
-		if _, ok := keys[publicKey(p.PublicKey)]; ok {
-			problems = append(problems, fmt.Errorf("%s: %w; remove it first", p.Name, tunnel.ErrKeyInUse))
+		// What is its own already it may take back: an address that rests, and what is left where
+		// somebody has deleted the peers by hand.
+		key := keys[publicKey(p.PublicKey)]
+		if owner := (claim{}); key.index != 0 && (decode(key.value, &owner) != nil || owner.Peer != p.Name) {
+			problems = append(problems, fmt.Errorf("%s: %w: %s; remove it first", p.Name, tunnel.ErrKeyInUse, owner.Peer))
 		}
 		for _, a := range p.Addresses {
-			// Its own address may be taken back before it has rested.
-			if c, ok := claims[a]; ok && !c.free(now) && (c.Freed.IsZero() || c.Peer != p.Name) {
+			if c, ok := claims[a]; ok && !c.free(now) && c.Peer != p.Name {
 				problems = append(problems, fmt.Errorf("%s: %w or had it until just now: %s", p.Name, tunnel.ErrAddressInUse, a))
 			}
 		}
-		todo = append(todo, taking(p, claims))
+		todo = append(todo, taking(p, claims, key.index))
 	}
 	return todo, errors.Join(problems...)
 }
@@ -211,7 +214,7 @@ func (s *Store) begin(ctx context.Context, b *Backup) (marked, wrote bool, err e
 	if e.index != 0 {
 		there, err := decodeCluster(e.value)
 		if err != nil {
-			return false, false, fmt.Errorf("%s: %w", s.kv.where(clusterKey), err)
+			return false, false, fmt.Errorf("%s: %w; delete it and run the import again", s.kv.where(clusterKey), err)
 		}
 		if there.ULA == b.Cluster.ULA {
 			return there.Importing, false, nil

@@ -15,7 +15,7 @@ import (
 // from a backup, to be read, and until a gateway that follows it knows of a change.
 func BenchmarkTenThousandPeers(b *testing.B) {
 	const peers = 10_000
-	backup := &Backup{Format: backupFormat, Version: backupVersion, Cluster: tunnel.NewCluster()}
+	backup := &Backup{Format: BackupFormat, Version: BackupVersion, Cluster: tunnel.NewCluster()}
 	for i := range uint64(peers) {
 		backup.Peers = append(backup.Peers, tunnel.Peer{Name: fmt.Sprint("peer", i), PublicKey: newKey(), Addresses: both4And6(2 + i)})
 	}

@@ -108,17 +108,66 @@ func backupWipeRestore(t *testing.T, s *Store, clock *testClock) {
 	if n, err := s.Import(ctx, backup); err != nil || n != 1 {
 		t.Errorf("one peer restored: %d, %v", n, err)
 	}
+	// Deleted by hand, with what they had taken still there.
+	for _, name := range []string{"peer8", "peer9"} {
+		e, err := s.kv.get(ctx, peerKey(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done, err := s.kv.apply(ctx, []op{{key: peerKey(name), index: e.index}}); !done || err != nil {
+			t.Fatal(done, err)
+		}
+	}
+	if n, err := s.Import(ctx, backup); err != nil || n != 2 {
+		t.Errorf("two that were deleted by hand restored: %d, %v", n, err)
+	}
+	if diff := cmp.Diff(before, mustRead(t, s), compareAddrs, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
+		t.Errorf("after that (-before +after):\n%s", diff)
+	}
 	// What is in the way is said, and nothing is changed.
 	if _, err := s.Remove(ctx, "peer4"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Rotate(ctx, "peer5", newKey(), nil); err != nil {
+	if _, err := s.Rotate(ctx, "peer5", "", newKey(), nil); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.Import(ctx, backup)
 	wantErr(t, err, tunnel.ErrPeerExists, "peer5")
 	if _, ok := snapPeer(t, s, "peer4"); ok {
 		t.Error("an import that was refused has changed the store")
+	}
+}
+
+// Who deletes a peer's entry by hand leaves its key and addresses taken; remove frees them.
+func whatADeletedPeerHadIsFreed(t *testing.T, s *Store, _ *testClock) {
+	ctx := t.Context()
+	alice := mustAdd(t, s, "alice", both...)
+	e, err := s.kv.get(ctx, peerKey("alice"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := s.kv.apply(ctx, []op{{key: peerKey("alice"), index: e.index}}); !done || err != nil {
+		t.Fatal(done, err)
+	}
+	again := tunnel.Peer{Name: "alice", PublicKey: alice.PublicKey}
+	_, err = s.Add(ctx, again, both)
+	wantErr(t, err, tunnel.ErrKeyInUse, "alice")
+	if _, err := s.Remove(ctx, "alice"); err != nil {
+		t.Errorf("what is left is not removed: %v", err)
+	}
+	_, err = s.Remove(ctx, "alice")
+	wantErr(t, err, tunnel.ErrNoPeer, "alice")
+	entries, err := s.kv.list(ctx, addressesPrefix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for a, c := range decodeClaims(entries) {
+		if c.Freed.IsZero() {
+			t.Errorf("%s is still taken by %s", a, c.Peer)
+		}
+	}
+	if _, err := s.Add(ctx, again, both); err != nil {
+		t.Errorf("added again: %v", err)
 	}
 }
 

@@ -33,6 +33,7 @@ var promises = map[string]func(t *testing.T, s *Store, clock *testClock){
 	"watch-tells-every-state":                              watchTellsEveryState,
 	"garbage-is-said-and-harms-nobody-else":                garbageIsSaidAndHarmsNobodyElse,
 	"backup-wipe-restore":                                  backupWipeRestore,
+	"what-a-deleted-peer-had-is-freed":                     whatADeletedPeerHadIsFreed,
 	"a-wipe-cuts-nobody-off":                               aWipeCutsNobodyOff,
 	"an-import-cuts-nobody-off":                            anImportCutsNobodyOff,
 }
@@ -151,11 +152,11 @@ func aPeersLife(t *testing.T, s *Store, clock *testClock) {
 	}
 
 	next := newKey()
-	rotated, err := s.Rotate(ctx, "alice", next, nil)
-	if err != nil || rotated.PublicKey != next || !cmp.Equal(rotated.Addresses, alice.Addresses, compareAddrs) {
+	rotated, err := s.Rotate(ctx, "alice", "gw2", next, nil)
+	if err != nil || rotated.PublicKey != next || rotated.Gateway != "gw2" || !cmp.Equal(rotated.Addresses, alice.Addresses, compareAddrs) {
 		t.Errorf("rotated: %+v, %v", rotated, err)
 	}
-	_, err = s.Rotate(ctx, "alice", next, nil)
+	_, err = s.Rotate(ctx, "alice", "gw2", next, nil)
 	wantErr(t, err, tunnel.ErrKeyInUse)
 	if got, _ := snapPeer(t, s, "alice"); !got.Equal(&rotated) {
 		t.Errorf("read %+v, want %+v", got, rotated)

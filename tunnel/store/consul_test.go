@@ -227,11 +227,11 @@ func TestAddingIsOneTransaction(t *testing.T) {
 		}
 		return n
 	}
-	if n := creating(taking(&p, nil)); n != 8 {
+	if n := creating(taking(&p, nil, 0)); n != 8 {
 		t.Errorf("adding a peer takes %d operations, want 8", n)
 	}
 	p.Addresses = p.Addresses[:1]
-	if n := creating(taking(&p, nil)); n != 6 {
+	if n := creating(taking(&p, nil, 0)); n != 6 {
 		t.Errorf("adding a peer without IPv6 takes %d operations, want 6", n)
 	}
 	if most := new(consulKV).most(); 2*most > 128 {
@@ -248,7 +248,7 @@ func both4And6(offset uint64) []netip.Addr {
 func TestImportOfManyPeers(t *testing.T) {
 	t.Parallel()
 	node := lab.Consul(t, lab.ConsulOptions{})
-	b := &Backup{Format: backupFormat, Version: backupVersion, Cluster: tunnel.NewCluster()}
+	b := &Backup{Format: BackupFormat, Version: BackupVersion, Cluster: tunnel.NewCluster()}
 	const peers = 300
 	for i := range uint64(peers) {
 		b.Peers = append(b.Peers, tunnel.Peer{Name: fmt.Sprint("peer", i), PublicKey: newKey(), Addresses: both4And6(2 + i)})

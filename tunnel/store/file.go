@@ -40,6 +40,9 @@ const (
 	fileVersion = 1
 )
 
+// restore is what to do about a file that cannot be used: in its place an import would fail as well.
+const restore = "move it away and restore a backup by `panteras peer import`; until then gateways have in force what they had"
+
 // fileContent is the file as JSON.
 type fileContent struct {
 	Format  string `json:"format"`
@@ -58,10 +61,10 @@ func (f *file) load(entries int) (fileContent, error) {
 	default:
 		content = fileContent{table: table{Entries: make(map[string]row, entries)}}
 		if err := decode(text, &content); err != nil {
-			return content, fmt.Errorf("%s: %w; restore it from a backup (`panteras peer import`)", f.path, err)
+			return content, fmt.Errorf("%s: %w; %s", f.path, err, restore)
 		}
 		if content.Format != fileFormat || content.Version != fileVersion {
-			return content, fmt.Errorf("%s is not a %s of version %d", f.path, fileFormat, fileVersion)
+			return content, fmt.Errorf("%s is not a %s of version %d: another version of panteras, or another program, has written it; %s", f.path, fileFormat, fileVersion, restore)
 		}
 	}
 	if content.Entries == nil {
@@ -70,7 +73,7 @@ func (f *file) load(entries int) (fileContent, error) {
 	for key, r := range content.Entries {
 		// Index 0 would say that there is no entry.
 		if r.Index == 0 || r.Index > content.Index {
-			return content, fmt.Errorf("%s: the index of %q is %d, and that of the file %d; restore it from a backup (`panteras peer import`)", f.path, key, r.Index, content.Index)
+			return content, fmt.Errorf("%s: the index of %q is %d, and that of the file %d; %s", f.path, key, r.Index, content.Index, restore)
 		}
 	}
 	return content, nil

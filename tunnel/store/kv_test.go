@@ -36,6 +36,7 @@ func aTransactionHappensAsAWhole(t *testing.T, s *Store, _ *testClock) {
 		"making an entry that exists":       {key: "peers/a", value: []byte(`3`)},
 		"changing an old version":           {key: "peers/a", index: old, value: []byte(`3`)},
 		"deleting an old version":           {key: "peers/a", index: old},
+		"deleting what is not to be there":  {key: "peers/a"},
 		"changing what does not exist":      {key: "peers/b", index: now, value: []byte(`3`)},
 		"changing a version yet to come":    {key: "peers/a", index: now + 1000, value: []byte(`3`)},
 		"deleting a version that yet comes": {key: "peers/a", index: now + 1000},
@@ -49,5 +50,8 @@ func aTransactionHappensAsAWhole(t *testing.T, s *Store, _ *testClock) {
 	}
 	if !apply(op{key: "peers/a", index: now}) || index("peers/a") != 0 {
 		t.Error("the entry was not deleted")
+	}
+	if !apply(op{key: "peers/a"}, op{key: "peers/other", value: []byte(`1`)}) || index("peers/a") != 0 {
+		t.Error("what is not there and is not to be was in the way")
 	}
 }

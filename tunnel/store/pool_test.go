@@ -56,7 +56,7 @@ func TestEachChangeIsOneTransaction(t *testing.T) {
 			_, err := s.Update(t.Context(), "alice", func(p *tunnel.Peer) error { p.Disabled = true; return nil })
 			return err
 		}},
-		{"rotate", func() error { _, err := s.Rotate(t.Context(), "alice", newKey(), nil); return err }},
+		{"rotate", func() error { _, err := s.Rotate(t.Context(), "alice", "", newKey(), nil); return err }},
 		{"remove", func() error { _, err := s.Remove(t.Context(), "alice"); return err }},
 	} {
 		all.applied = 0

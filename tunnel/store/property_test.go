@@ -80,7 +80,7 @@ func behavesLikeTheModel(t *testing.T, s *Store, clock *testClock) {
 			}
 		case 3:
 			step = "rotate " + name
-			got, err = s.Rotate(t.Context(), name, key, nil)
+			got, err = s.Rotate(t.Context(), name, "", key, nil)
 			switch {
 			case !exists:
 				want = tunnel.ErrNoPeer

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,7 +59,7 @@ func (s *Store) Add(ctx context.Context, peer tunnel.Peer, networks []netip.Pref
 		if err := peer.Check(); err != nil {
 			return peer, err
 		}
-		done, err := s.kv.apply(ctx, taking(&peer, claims))
+		done, err := s.kv.apply(ctx, taking(&peer, claims, 0))
 		if done || err != nil {
 			return peer, err
 		}
@@ -74,11 +75,12 @@ func (s *Store) Add(ctx context.Context, peer tunnel.Peer, networks []netip.Pref
 	}
 }
 
-// taking are the operations that make a peer and take what it needs.
-func taking(peer *tunnel.Peer, claims map[netip.Addr]claim) []op {
+// taking are the operations that make a peer and take what it needs. key is the version of
+// the claim on its key, if that is its own already.
+func taking(peer *tunnel.Peer, claims map[netip.Addr]claim, key uint64) []op {
 	ops := []op{
 		{key: peerKey(peer.Name), value: encode(peer)},
-		{key: publicKey(peer.PublicKey), value: encode(claim{Peer: peer.Name})},
+		{key: publicKey(peer.PublicKey), index: key, value: encode(claim{Peer: peer.Name})},
 	}
 	for _, a := range peer.Addresses {
 		// An address that has rested long enough is taken over from its tombstone.
@@ -135,7 +137,7 @@ func (s *Store) Update(ctx context.Context, name string, change func(*tunnel.Pee
 }
 
 // Rotate implements [tunnel.Store].
-func (s *Store) Rotate(ctx context.Context, name string, key tunnel.PublicKey, preshared *tunnel.Preshared) (tunnel.Peer, error) {
+func (s *Store) Rotate(ctx context.Context, name, gateway string, key tunnel.PublicKey, preshared *tunnel.Preshared) (tunnel.Peer, error) {
 	return s.edit(ctx, name, func(peer *tunnel.Peer) ([]op, error) {
 		next, err := s.kv.get(ctx, publicKey(key))
 		if err != nil {
@@ -146,23 +148,21 @@ func (s *Store) Rotate(ctx context.Context, name string, key tunnel.PublicKey, p
 		}
 		ops := []op{{key: publicKey(key), value: encode(claim{Peer: name})}}
 		old, err := s.release(ctx, publicKey(peer.PublicKey), name, nil)
-		peer.PublicKey, peer.Preshared = key, preshared
+		peer.PublicKey, peer.Preshared, peer.Gateway = key, preshared, cmp.Or(gateway, peer.Gateway)
 		return append(ops, old...), err
 	})
 }
 
 // Remove implements [tunnel.Store]. A peer whose entry cannot be understood is
-// removed as well, with everything that it has taken.
+// removed as well, with everything that it has taken; so is what is left of one whose entry
+// somebody has deleted by hand.
 func (s *Store) Remove(ctx context.Context, name string) (tunnel.Peer, error) {
 	for {
 		e, err := s.kv.get(ctx, peerKey(name))
 		if err != nil {
 			return tunnel.Peer{}, err
 		}
-		if e.index == 0 {
-			return tunnel.Peer{}, noPeer(name)
-		}
-		ops := []op{{key: peerKey(name), index: e.index}}
+		ops := []op{{key: peerKey(name), index: e.index}} // also one that is not there has to stay so
 		peer, broken := decodePeer(name, e.value)
 		var more []op
 		if broken != nil {
@@ -172,6 +172,9 @@ func (s *Store) Remove(ctx context.Context, name string) (tunnel.Peer, error) {
 		}
 		if err != nil {
 			return peer, err
+		}
+		if e.index == 0 && len(more) == 0 {
+			return tunnel.Peer{}, noPeer(name)
 		}
 		if done, err := s.kv.apply(ctx, append(ops, more...)); done || err != nil {
 			return peer, err

@@ -6,15 +6,18 @@
 //
 // The folders that the service shares with its host are then below DIR, but those that lie
 // where FILE does. With -build it prints the arguments of `docker build`. Without a name
-// the service is panteras.
+// the service is panteras. What it cannot say to Docker is an error.
 package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +31,9 @@ func main() {
 	build := flag.Bool("build", false, "print the arguments of docker build")
 	flag.Parse()
 	service, err := read(flag.Arg(0), *name)
+	if err == nil {
+		err = understood(service)
+	}
 	var arguments []string
 	switch {
 	case err != nil:
@@ -60,10 +66,59 @@ func read(file, name string) (s types.ServiceConfig, err error) {
 	return project.GetService(name)
 }
 
-// buildArguments fails at what it does not know how to say to `docker build`.
+// said are the fields of a service that the arguments say, as patterns of path.Match; a
+// list is what is in it.
+var said = []string{
+	"image", "build/context", "build/dockerfile", "build/args/*",
+	"container_name", "network_mode", "restart", "stop_grace_period", "privileged", "entrypoint",
+	"cap_add", "devices/source", "devices/target", "devices/permissions", "ulimits/*", "environment/*", "tmpfs",
+	"volumes/type", "volumes/source", "volumes/target", "volumes/read_only", "volumes/bind/create_host_path",
+}
+
+// understood fails at fields that no argument would say: a container without them is not
+// the one that Compose would run.
+func understood(s types.ServiceConfig) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return err
+	}
+	if unknown := unsaid("", fields); len(unknown) > 0 {
+		slices.Sort(unknown)
+		return fmt.Errorf("%s: no argument is known for %s; teach runargs to say it", s.Name, strings.Join(unknown, ", "))
+	}
+	return nil
+}
+
+// unsaid are the paths below a field that no argument says.
+func unsaid(field string, value any) (list []string) {
+	switch v := value.(type) {
+	case map[string]any:
+		for name, below := range v {
+			list = append(list, unsaid(path.Join(field, name), below)...)
+		}
+	case []any:
+		for _, one := range v {
+			list = append(list, unsaid(field, one)...)
+		}
+	default:
+		if field == "command" && v == nil { // always there, unlike others
+			return nil
+		}
+		if !slices.ContainsFunc(said, func(pattern string) bool { known, _ := path.Match(pattern, field); return known }) {
+			list = append(list, field)
+		}
+	}
+	return list
+}
+
+// buildArguments are those of `docker build`.
 func buildArguments(s types.ServiceConfig) ([]string, error) {
-	if s.Build == nil || s.Build.Target != "" {
-		return nil, fmt.Errorf("%s: it builds %v, want all of an image", s.Name, s.Build)
+	if s.Build == nil || s.Build.Dockerfile != "Dockerfile" {
+		return nil, fmt.Errorf("%s: it builds %v, want what the Dockerfile there says", s.Name, s.Build)
 	}
 	args := []string{"--tag=" + s.Image}
 	for name, value := range s.Build.Args {
@@ -74,10 +129,10 @@ func buildArguments(s types.ServiceConfig) ([]string, error) {
 	return append(args, s.Build.Context), nil
 }
 
-// runArguments fails at what it does not know how to say to `docker run`.
+// runArguments are those of `docker run`.
 func runArguments(s types.ServiceConfig, root string) ([]string, error) {
-	if s.StopGracePeriod == nil || len(s.Entrypoint) == 0 || s.ContainerName == "" || len(s.Ports) > 0 {
-		return nil, fmt.Errorf("%s: want a grace, an entry point, a name and no ports: %v %v %s %v", s.Name, s.StopGracePeriod, s.Entrypoint, s.ContainerName, s.Ports)
+	if s.StopGracePeriod == nil || len(s.Entrypoint) == 0 || s.ContainerName == "" {
+		return nil, fmt.Errorf("%s: want a grace, an entry point and a name: %v %v %s", s.Name, s.StopGracePeriod, s.Entrypoint, s.ContainerName)
 	}
 	here, err := os.Getwd()
 	if err != nil {
@@ -92,7 +147,7 @@ func runArguments(s types.ServiceConfig, root string) ([]string, error) {
 		args = append(args, "--cap-add="+c)
 	}
 	for _, d := range s.Devices {
-		args = append(args, "--device="+d.Source+":"+d.Target)
+		args = append(args, "--device="+d.Source+":"+d.Target+":"+d.Permissions)
 	}
 	for name, limit := range s.Ulimits {
 		args = append(args, fmt.Sprintf("--ulimit=%s=%d", name, limit.Single))
