@@ -68,6 +68,25 @@ func TestOnlyTheServerThatWasAskedAnswers(t *testing.T) {
 	r.idle()
 }
 
+// What has just been answered is asked again for the next client.
+func TestNothingIsCached(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	for name, server := range map[string]*fakeServer{web: r.consul, "a.example.": r.rec} {
+		for _, address := range []string{"192.0.2.1", "192.0.2.2"} {
+			c := r.client()
+			q := c.ask(name, dns.TypeA, 1232)
+			r.step()
+			server.want().reply(0, "@ 3600 IN A "+address)
+			r.step()
+			if got := addresses(c.answers(q)); len(got) != 1 || got[0] != address {
+				t.Errorf("%s: got %v, want %s", name, got, address)
+			}
+		}
+	}
+	r.idle()
+}
+
 // A late answer to a query that has been answered is no sign of forgery.
 func TestALateAnswerIsNoForgery(t *testing.T) {
 	t.Parallel()

@@ -240,7 +240,7 @@ var (
 		"DNS": "systemd-resolved", "DNSSEC": "systemd-resolved", "NAME": "any name",
 		"NET_ADMIN": "Docker", "NET_RAW": "Docker", "NET_BROADCAST": "Docker", "NET_BIND_SERVICE": "Docker", "SYS_RESOURCE": "Docker", "SYS_PTRACE": "Docker",
 		"GO_VERSION": "Docker", "HTTP_PROXY": "Docker", "IMAGE_CACHE": "test/image",
-		"CAP_NET_ADMIN": "Linux", "CAP_NET_BIND_SERVICE": "Linux", "CAP_NET_RAW": "Linux",
+		"CAP_NET_ADMIN": "Linux", "CAP_NET_BIND_SERVICE": "Linux", "CAP_NET_RAW": "Linux", "SO_REUSEPORT": "Linux",
 	}
 )
 

@@ -349,37 +349,6 @@ func TestPeerExpires(t *testing.T) {
 	}
 }
 
-// What a peer may reach is changed without a new client file.
-func TestPeerAllowChanges(t *testing.T) {
-	o := newOffice(t)
-	o.must("add", "alice")
-	allow := func() string {
-		t.Helper()
-		var shown struct{ Allow []string }
-		if err := json.Unmarshal([]byte(o.must("show", "alice", "--json").stdout), &shown); err != nil {
-			t.Fatal(err)
-		}
-		return strings.Join(shown.Allow, " ")
-	}
-	for _, step := range []struct{ allow, want string }{
-		{"10.210.0.0/25:tcp/80", "10.210.0.0/25:tcp/80"}, {"", "10.210.0.0/25:tcp/80"}, {"10.210.0.7", "10.210.0.7/32"}, {"all", ""},
-	} {
-		args := []string{"enable", "alice"}
-		if step.allow != "" {
-			args = append(args, "--allow", step.allow)
-		}
-		o.must(args...)
-		if got := allow(); got != step.want {
-			t.Errorf("after %v: %q, want %q", args, got, step.want)
-		}
-	}
-	wantOutcome(t, o.peer("enable", "alice", "--allow", "10.0.0.0/8"), 1, "10.0.0.0/8 is outside what peers may reach")
-	wantOutcome(t, o.peer("enable", "alice", "--allow", "10.210.0.7", "--allow", "all"), 2, `"all" is not CIDR`)
-	if got := allow(); got != "" {
-		t.Errorf("a change that was refused has made it %q", got)
-	}
-}
-
 func TestPeerMovesToConsul(t *testing.T) {
 	o := newOffice(t)
 	o.must("add", "alice")
