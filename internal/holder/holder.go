@@ -30,6 +30,17 @@ func (h Holder) String() string {
 
 // Find lists the sockets of this network namespace that keep addr from being bound for "udp" or "tcp".
 func Find(addr netip.AddrPort, network string) []Holder {
+	found := find(addr, network)
+	unseen := func(h Holder) bool { return h.PID == 0 }
+	if !slices.ContainsFunc(found, unseen) {
+		return found
+	}
+	// Whose process cannot be seen may have been closed while we looked.
+	again := find(addr, network)
+	return slices.DeleteFunc(found, func(h Holder) bool { return unseen(h) && !slices.Contains(again, h) })
+}
+
+func find(addr netip.AddrPort, network string) []Holder {
 	var found []Holder
 	inodes := map[string]int{}
 	for _, suffix := range []string{"", "6"} {

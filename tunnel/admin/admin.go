@@ -62,7 +62,7 @@ func (a *Admin) Add(ctx context.Context, r Request, hand func(*Issued) error) (*
 	}
 	gateway, err := a.gateway(ctx, r.Gateway)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot add %s: %w", r.Name, err)
 	}
 	if err := checkWithin(r.Allow, &gateway); err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ const undoTimeout = 10 * time.Second
 func (a *Admin) Rotate(ctx context.Context, r Request, hand func(*Issued) error) (*Issued, error) {
 	snap, err := a.Store.Read(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("cannot rotate the key of %s: %w", r.Name, err)
 	}
 	old, ok := snap.Peer(r.Name)
 	if !ok {
