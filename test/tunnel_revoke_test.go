@@ -65,6 +65,8 @@ func TestTunnelRemovesInMidTransfer(t *testing.T) {
 		_, err := l.store.Update(context.Background(), "alice", func(p *tunnel.Peer) error { change(p); return nil })
 		return err
 	}
+	const data = "tcp dport 80 tcp flags & psh == psh"
+	sent, arrived := l.gateway.counter(t, "sent", data), l.service.counter(t, "arrived", data)
 	for _, end := range []struct {
 		what string
 		do   func() error
@@ -82,6 +84,19 @@ func TestTunnelRemovesInMidTransfer(t *testing.T) {
 	} {
 		lab.Eventually(t, patience, "alice to reach the service", func() bool { return l.client.reaches(t, serviceAddr+":81") })
 		alice := l.client.download(t, serviceAddr+":80")
+		upload, err := l.client.dial(t, "tcp", serviceAddr+":80", net.Dialer{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// says sends a few bytes on the connection that is there, and waits until they are at a host.
+		says := func(at func() int) {
+			before := at()
+			if _, err := upload.Write([]byte("more")); err != nil {
+				t.Fatal(err)
+			}
+			lab.Eventually(t, patience, "what alice sends", func() bool { return at() > before })
+		}
+		says(arrived)
 		began := time.Now()
 		if err := end.do(); err != nil {
 			t.Fatal(err)
@@ -89,6 +104,14 @@ func TestTunnelRemovesInMidTransfer(t *testing.T) {
 		since := ceases(t, alice, 500*time.Millisecond)
 		if took := since.Sub(began); took > time.Second {
 			t.Errorf("%s: traffic went on for %v", end.what, took)
+		}
+		if end.what == "narrowed" { // the others have no session any more
+			before := arrived()
+			says(sent)
+			flows(t, bob)
+			if n := arrived() - before; n > 0 {
+				t.Errorf("%d packets of a connection that was allowed once still arrive", n)
+			}
 		}
 		flows(t, bob)
 		switch end.what {
