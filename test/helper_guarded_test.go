@@ -111,11 +111,15 @@ func (g *guarded) policy(t *testing.T, name, rules string) {
 	g.policies[name] = made.ID
 }
 
-// admit makes the tokens with the policies of the page.
-func (g *guarded) admit(t *testing.T) {
+// admit makes the tokens with the policies of the page, but for those that have other rules.
+func (g *guarded) admit(t *testing.T, others map[string]string) {
 	t.Helper()
 	for _, d := range documented {
-		g.policy(t, d.policy, documentedPolicy(t, d.words))
+		rules, ok := others[d.policy]
+		if !ok {
+			rules = documentedPolicy(t, d.words)
+		}
+		g.policy(t, d.policy, rules)
 	}
 	for _, token := range []string{agentToken, defaultToken, launcherToken} {
 		g.makeToken(t, token, token)
