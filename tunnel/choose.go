@@ -12,8 +12,10 @@ func ChooseGateway(gateways []GatewayInfo, name, host string) (GatewayInfo, erro
 	if len(gateways) == 0 {
 		return GatewayInfo{}, errors.New("no gateway has made itself known in the store; start one: set TUNNEL_ENDPOINT there and run `panteras gateway`")
 	}
+	names := make([]string, len(gateways))
 	twins := true
 	for i := range gateways {
+		names[i] = gateways[i].Name
 		twins = twins && gateways[i].Twin(&gateways[0])
 	}
 	wanted := name
@@ -27,22 +29,9 @@ func ChooseGateway(gateways []GatewayInfo, name, host string) (GatewayInfo, erro
 	}
 	switch {
 	case name != "":
-		return GatewayInfo{}, noGateway(gateways, name)
+		return GatewayInfo{}, fmt.Errorf("there is no gateway %q; there are: %s", name, strings.Join(names, ", "))
 	case !twins:
-		return GatewayInfo{}, fmt.Errorf("there are several gateways: %s; say which one with --gateway; `panteras gateway forget NAME` takes away one that is gone", namesOf(gateways))
+		return GatewayInfo{}, fmt.Errorf("there are several gateways: %s; say which one with --gateway; `panteras gateway forget NAME` takes away one that is gone", strings.Join(names, ", "))
 	}
 	return gateways[0], nil
-}
-
-// noGateway says that none of the gateways is called so.
-func noGateway(gateways []GatewayInfo, name string) error {
-	return fmt.Errorf("there is no gateway %q; there are: %s", name, namesOf(gateways))
-}
-
-func namesOf(gateways []GatewayInfo) string {
-	names := make([]string, len(gateways))
-	for i := range gateways {
-		names[i] = gateways[i].Name
-	}
-	return strings.Join(names, ", ")
 }

@@ -63,18 +63,25 @@ func TestPollerTellsWhoIsReady(t *testing.T) {
 	}
 }
 
-func TestWakerWakesFromAnywhere(t *testing.T) {
-	t.Parallel()
+// newPollerAndWaker makes both; the waker has kind 7.
+func newPollerAndWaker(t *testing.T) (*Poller, *Waker) {
+	t.Helper()
 	p, err := NewPoller()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.Close()
+	t.Cleanup(func() { p.Close() })
 	w, err := NewWaker(p, Tag{Kind: 7})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.Close()
+	t.Cleanup(func() { w.Close() })
+	return p, w
+}
+
+func TestWakerWakesFromAnywhere(t *testing.T) {
+	t.Parallel()
+	p, w := newPollerAndWaker(t)
 	for range 20 {
 		var all sync.WaitGroup
 		for range 5 {
@@ -94,16 +101,7 @@ func TestWakerWakesFromAnywhere(t *testing.T) {
 // What is ready does not end a rest; a signal may.
 func TestPollerRests(t *testing.T) {
 	t.Parallel()
-	p, err := NewPoller()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	w, err := NewWaker(p, Tag{Kind: 7})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer w.Close()
+	p, w := newPollerAndWaker(t)
 	w.Wake()
 	const rest = 2 * time.Millisecond
 	lab.Eventually(t, 10*time.Second, "a rest to last as long as it should", func() bool {
