@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"panteras/internal/statefile"
 	"panteras/launcher"
 	"panteras/launcher/proc"
 )
@@ -65,8 +66,7 @@ func (h *Host) folders(d launcher.Daemon, own owner) error {
 
 // folder makes one, or makes one that is there its owner's.
 func folder(dir string, own owner) error {
-	// Those above are for everybody to walk through.
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+	if err := statefile.MakeOpenFolder(filepath.Dir(dir)); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {

@@ -12,6 +12,7 @@ import (
 
 	"panteras/configs"
 	"panteras/internal/holder"
+	"panteras/internal/statefile"
 	"panteras/launcher"
 	"panteras/launcher/control"
 )
@@ -132,7 +133,7 @@ func (h *Host) renewSocket() {
 	if _, err := os.Lstat(filepath.Join(runDir, control.SocketName)); !errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	err := os.MkdirAll(runDir, 0o755) // daemons walk through it
+	err := statefile.MakeOpenFolder(runDir)
 	var l *net.UnixListener
 	if err == nil {
 		l, err = control.Listen(runDir)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"panteras/internal/statefile"
 	"panteras/tunnel"
 )
 
@@ -44,7 +45,7 @@ type entry struct {
 // written down is not done. by says who gives the commands.
 func OpenAudit(logDir, by string, now func() time.Time) (*Audit, error) {
 	path := filepath.Join(logDir, AuditFile)
-	if err := os.MkdirAll(logDir, 0o755); err != nil {
+	if err := statefile.MakeOpenFolder(logDir); err != nil {
 		return nil, cannotAudit(err)
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"panteras/internal/statefile"
 	"panteras/tunnel"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +22,7 @@ const statusTimeout = 5 * time.Second
 // listenStatus opens the socket on which the status is served, for root alone. A socket that
 // a dead process left is replaced; whether it is dead was decided with the interface.
 func listenStatus(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := statefile.MakeOpenFolder(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("cannot serve the status of peers: %w", err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
