@@ -69,8 +69,11 @@ func (s *snapshot) allowed(client netip.Addr) bool {
 			return true
 		}
 	}
-	return client.IsLoopback() || s.own[client]
+	return s.onHost(client)
 }
+
+// onHost says whether an address is one of this host.
+func (s *snapshot) onHost(a netip.Addr) bool { return a.IsLoopback() || s.own[a] }
 
 // udpLimit is the size an answer over UDP may have.
 func (s *snapshot) udpLimit(q *wire.Query) int {

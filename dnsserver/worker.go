@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"hash/maphash"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ const (
 	clientBatch   = 32
 	upstreamBatch = 16
 	// answerBatch is how many answers one takes to clients.
-	answerBatch = 64
+	answerBatch = 128
 )
 
 // clientQueue is more datagrams than the receive buffer of a listening socket holds.
@@ -110,12 +111,13 @@ func newWorker(srv *Server) (*worker, error) {
 	}
 	w := &worker{
 		srv: srv, stats: newStats(), poller: p, waker: waker,
-		fromPeers: sock.NewInbox(clientBatch, wire.MaxMessage, true), toPeers: sock.NewOutbox(answerBatch, 2*wire.MaxMessage), fromUp: sock.NewInbox(upstreamBatch, wire.MaxMessage, false),
+		fromPeers: sock.NewInbox(clientBatch, wire.MaxMessage, true), fromUp: sock.NewInbox(upstreamBatch, wire.MaxMessage, false),
 		outBuf: make([]byte, 0, wire.MaxMessage+64),
 		keyBuf: make([]byte, 0, 2*inlineQuery), rewriter: wire.NewRewriter(),
 		keys: newTable(1024), ids: newTable(2048), seed: maphash.MakeSeed(), rng: newRand(),
 		states: map[*upstream.Upstream]*upState{}, now: monotonic(),
 	}
+	w.toPeers = sock.NewOutbox(answerBatch, 2*wire.MaxMessage, func(a netip.Addr) bool { return w.cfg.onHost(a) })
 	for i := range w.timers {
 		w.timers[i] = timerQueue{none, none}
 	}

@@ -40,7 +40,7 @@ func TestBatches(t *testing.T) {
 	}
 	// What was asked, and so much more that the answers of a few fill the outbox.
 	answer := func(question []byte) []byte { return append(bytes.Repeat([]byte{'x'}, 3000), question...) }
-	in, out := NewInbox(room, 100, true), NewOutbox(16, 1<<17)
+	in, out := NewInbox(room, 100, true), NewOutbox(16, 1<<17, onHost)
 	failed, calls := 0, 0
 	for got := 0; got < clients*each; calls++ {
 		n, errno := in.Receive(fd)
@@ -96,7 +96,7 @@ func TestLargestDatagrams(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	in, out := NewInbox(8, 1<<16-1, true), NewOutbox(16, 1<<17)
+	in, out := NewInbox(8, 1<<16-1, true), NewOutbox(16, 1<<17, onHost)
 	n, errno := in.Receive(fd)
 	if errno != 0 || n != len(sizes) {
 		t.Fatalf("%d datagrams, %v", n, errno)
@@ -126,7 +126,7 @@ func TestOneThatCannotBeSent(t *testing.T) {
 	if _, err := c.Write([]byte("q")); err != nil {
 		t.Fatal(err)
 	}
-	in, out := NewInbox(1, 100, true), NewOutbox(16, 1<<17)
+	in, out := NewInbox(1, 100, true), NewOutbox(16, 1<<17, onHost)
 	if _, errno := in.Receive(fd); errno != 0 {
 		t.Fatal(errno)
 	}

@@ -1,7 +1,6 @@
 package sock
 
 import (
-	"encoding/binary"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -27,16 +26,10 @@ type Burst struct {
 
 // NewBurst makes an empty one, with room for n datagrams, at most 64 (what older kernels take in one message), that together are at most size bytes long.
 func NewBurst(n, size int) *Burst {
-	b := &Burst{
+	return &Burst{
 		hdrs: make([]mmsghdr, n), iovs: make([]unix.Iovec, n), ctrls: make([]segmentCtrl, n),
 		runs: make([]uint8, n), order: make([]uint8, n), buf: make([]byte, size),
 	}
-	for i := range b.ctrls {
-		c := (*unix.Cmsghdr)(unsafe.Pointer(&b.ctrls[i]))
-		c.Level, c.Type = unix.SOL_UDP, unix.UDP_SEGMENT
-		c.SetLen(unix.CmsgLen(2))
-	}
-	return b
 }
 
 // Len is how many datagrams are in it.
@@ -115,9 +108,8 @@ func (b *Burst) pack(i int) (headers int) {
 		h.SetControllen(0)
 		if run > 1 {
 			c := &b.ctrls[headers]
-			binary.NativeEndian.PutUint16(c[unix.SizeofCmsghdr:], uint16(size))
 			h.Control = &c[0]
-			h.SetControllen(len(c))
+			h.SetControllen(putSegment(c[:], int(size)))
 		}
 		b.runs[headers] = uint8(run)
 		headers++

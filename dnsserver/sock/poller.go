@@ -64,8 +64,9 @@ type Event struct {
 	Error bool
 }
 
-// heldWait is for how many milliseconds Wait keeps what runs goroutines. Under load something comes before they are over.
-const heldWait = 1
+// heldWait is for how many milliseconds Wait keeps what runs goroutines: with some hundred datagrams a second something comes before they are over. It must stay below the 10 ms
+// after which the runtime's monitor takes that away from whoever holds it.
+const heldWait = 4
 
 // Wait returns the number of ready descriptors; Event reads each. timeout is in milliseconds, -1 for none.
 //

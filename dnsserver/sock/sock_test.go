@@ -88,7 +88,7 @@ func TestRepliesLeaveFromTheAddressThatWasAsked(t *testing.T) {
 			t.Parallel()
 			fd, port := bound(t, test.listen)
 			c := dial(t, netip.AddrPortFrom(netip.MustParseAddr(test.asked), port))
-			in, out := NewInbox(4, 100, true), NewOutbox(16, 1<<17)
+			in, out := NewInbox(4, 100, true), NewOutbox(16, 1<<17, onHost)
 			var peer, other Peer
 			buf := make([]byte, 100)
 			if _, errno := in.Receive(fd); errno != unix.EAGAIN {
@@ -142,7 +142,7 @@ func TestConnect(t *testing.T) {
 		server, port := bound(t, listen)
 		addr := netip.AddrPortFrom(netip.MustParseAddrPort(listen).Addr(), port)
 		ports := map[uint16]bool{}
-		in, up, out := NewInbox(4, 100, true), NewInbox(4, 100, false), NewOutbox(16, 1<<17)
+		in, up, out := NewInbox(4, 100, true), NewInbox(4, 100, false), NewOutbox(16, 1<<17, onHost)
 		var peer Peer
 		for range 8 {
 			fd, err := Connect(addr, 1<<16)

@@ -1,0 +1,193 @@
+package sock
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// answerCtrl is room for the address that an answer leaves from and the length of a segment.
+type answerCtrl [len(Peer{}.ctrl) + len(segmentCtrl{})]byte
+
+// Limits of what goes through the kernel as one message: segments that older kernels take, and bytes of any datagram over IPv6.
+const (
+	maxSegments     = 64
+	maxSegmentBytes = 1<<16 - 1 - 40 - 8
+)
+
+const none = -1
+
+// parcel is what one message carries: datagrams of one length to one peer.
+type parcel struct {
+	peer        Peer
+	size        int
+	n           int
+	first, last int16 // datagrams
+	asked, near bool  // whether the peer is near, once that was asked
+}
+
+// Outbox collects datagrams that leave from one socket, to send them with one system call (sendmmsg(2)). Those of one length for one peer on this host leave as one message
+// (see [Burst]); farther ways may have a path MTU or a network card that does not like it, and hardly anybody asks from there so fast.
+type Outbox struct {
+	near    func(netip.Addr) bool
+	hdrs    []mmsghdr
+	iovs    []unix.Iovec // as the headers refer to them
+	ctrls   []answerCtrl
+	parcels []parcel
+	index   []int16      // parcels by the port of the peer, with linear probing
+	grams   []unix.Iovec // datagrams in the order in which they came
+	next    []int16      // the next one of the same parcel
+	buf     []byte
+	fd      int
+	n, end  int
+	used    int // parcels
+}
+
+// NewOutbox makes an empty one, with room for n datagrams, at most 8,192, that together are at most size bytes long. near says whether an address is on this host.
+func NewOutbox(n, size int, near func(netip.Addr) bool) *Outbox {
+	places := 1
+	for places < 2*n {
+		places *= 2
+	}
+	o := &Outbox{
+		near: near, hdrs: make([]mmsghdr, n), iovs: make([]unix.Iovec, n), ctrls: make([]answerCtrl, n), parcels: make([]parcel, n),
+		index: make([]int16, places), grams: make([]unix.Iovec, n), next: make([]int16, n), buf: make([]byte, size),
+	}
+	o.Clear()
+	return o
+}
+
+// Len is how many datagrams are in it.
+func (o *Outbox) Len() int { return o.n }
+
+// Clear empties it.
+func (o *Outbox) Clear() {
+	o.n, o.end, o.used = 0, 0, 0
+	for i := range o.index {
+		o.index[i] = none
+	}
+}
+
+// Add takes a copy of a datagram to a peer, which is to leave from the address that the peer wrote to.
+// It returns false if there is no room, or if it holds datagrams of another socket.
+func (o *Outbox) Add(fd int, m []byte, to *Peer) bool {
+	if o.n == len(o.grams) || o.end+len(m) > len(o.buf) || o.n > 0 && fd != o.fd {
+		return false
+	}
+	o.fd = fd
+	i := int16(o.n)
+	o.grams[i].Base = &o.buf[o.end]
+	o.grams[i].SetLen(copy(o.buf[o.end:], m))
+	o.next[i] = none
+	o.end += len(m)
+	o.n++
+	if p := o.parcelFor(to, len(m)); p.n == 0 {
+		p.first, p.last, p.n = i, i, 1
+	} else {
+		o.next[p.last], p.last = i, i
+		p.n++
+	}
+	return true
+}
+
+// parcelFor finds the parcel that a datagram belongs to, or begins one.
+func (o *Outbox) parcelFor(to *Peer, size int) *parcel {
+	mask := len(o.index) - 1
+	at := int(to.Port()) & mask
+	for ; o.index[at] != none; at = (at + 1) & mask {
+		p := &o.parcels[o.index[at]]
+		if p.size != size || p.peer != *to || p.n == maxSegments || (p.n+1)*size > maxSegmentBytes {
+			continue
+		}
+		if !p.asked {
+			p.asked, p.near = true, o.near(to.Addr())
+		}
+		if p.near {
+			return p
+		}
+	}
+	o.index[at] = int16(o.used)
+	p := &o.parcels[o.used]
+	*p = parcel{peer: *to, size: size}
+	o.used++
+	return p
+}
+
+// Flush sends what is in it and empties it. It returns how many datagrams could not be sent; they are lost, as on any network.
+func (o *Outbox) Flush() (failed int) {
+	if o.n == 0 {
+		return 0
+	}
+	o.pack()
+	for i := 0; i < o.used; {
+		n, errno := o.send(&o.hdrs[i], o.used-i)
+		if errno != 0 { // that of the first one
+			failed += o.unpack(i, errno)
+			n = 1
+		}
+		i += n
+	}
+	o.Clear()
+	return failed
+}
+
+func (o *Outbox) send(first *mmsghdr, n int) (int, unix.Errno) {
+	sent, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(o.fd), uintptr(unsafe.Pointer(first)), uintptr(n), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
+	return int(sent), errno
+}
+
+// pack fills a header for each parcel.
+func (o *Outbox) pack() {
+	at := 0
+	for i := range o.used {
+		p, h, c := &o.parcels[i], &o.hdrs[i].hdr, &o.ctrls[i]
+		h.Name, h.Namelen = &p.peer.name[0], uint32(p.peer.nameLen)
+		h.Iov = &o.iovs[at]
+		h.SetIovlen(p.n)
+		for k := p.first; k != none; k = o.next[k] {
+			o.iovs[at] = o.grams[k]
+			at++
+		}
+		n := copy(c[:], p.peer.ctrl[:int(p.peer.ctrlLen+7)&^7])
+		if p.n > 1 {
+			n += putSegment(c[n:], p.size)
+		}
+		h.Control = nil
+		if n > 0 {
+			h.Control = &c[0]
+		}
+		h.SetControllen(n)
+	}
+}
+
+// putSegment writes a control message that tells the kernel where to cut a message, and returns its length.
+func putSegment(b []byte, size int) int {
+	c := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
+	c.Level, c.Type = unix.SOL_UDP, unix.UDP_SEGMENT
+	c.SetLen(unix.CmsgLen(2))
+	binary.NativeEndian.PutUint16(b[unix.SizeofCmsghdr:], uint16(size))
+	return len(segmentCtrl{})
+}
+
+// unpack sends the datagrams of a parcel one by one if it was refused for being one, and returns how many are lost.
+func (o *Outbox) unpack(i int, errno unix.Errno) (failed int) {
+	p, h := &o.parcels[i], &o.hdrs[i].hdr
+	if p.n == 1 || !refusesSegments(errno) {
+		return p.n
+	}
+	h.SetIovlen(1)
+	h.Control = nil
+	h.SetControllen(int(p.peer.ctrlLen+7) &^ 7)
+	if p.peer.ctrlLen > 0 {
+		h.Control = &p.peer.ctrl[0]
+	}
+	for k := p.first; k != none; k = o.next[k] {
+		h.Iov = &o.grams[k]
+		if n, _ := o.send(&o.hdrs[i], 1); n != 1 {
+			failed++
+		}
+	}
+	return failed
+}
