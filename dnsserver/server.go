@@ -72,6 +72,7 @@ func New(s *configs.Settings, log *slog.Logger) (*Server, error) {
 func (s *Server) Run(ctx context.Context, ready func()) error {
 	spareProcessor()
 	collectEarly()
+	shortSlices()
 	for range eventLoops {
 		w, err := newWorker(s)
 		if err != nil {

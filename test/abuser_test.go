@@ -163,7 +163,8 @@ type swing struct {
 // askForever writes questions and reads no answers.
 func (s *swing) askForever(conn *net.TCPConn) {
 	message, err := ednsQuery("www.example.org", dns.TypeTXT).Pack()
-	if err != nil || conn.SetReadBuffer(4096) != nil {
+	// Small buffers on its own side, too: filling those with questions that no server has seen yet would keep both processors busy for seconds.
+	if err != nil || conn.SetReadBuffer(4096) != nil || conn.SetWriteBuffer(4096) != nil {
 		return
 	}
 	frame := append(binary.BigEndian.AppendUint16(nil, uint16(len(message))), message...)

@@ -31,6 +31,7 @@ func BenchmarkDNS(b *testing.B) {
 		// What overruns an upstream comes last, because dnsdist takes such a one for dead.
 		run(b, r, upstream, upstream, func(q questions) []work {
 			return []work{
+				{"nsd, UDP, 5,000 queries/s", q.distinct, overUDP, 5000},
 				{"nsd, UDP, 20,000 queries/s", q.distinct, overUDP, 20000},
 				{"nsd, UDP, 50,000 queries/s", q.distinct, overUDP, 50000},
 				{"nsd, UDP, distinct names", q.distinct, overUDP, 0},
