@@ -9,12 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// slice is how long a thread of ours asks the kernel to run at a time. Who asks for less than others (0.7 to 2.8 ms, by the number of processors) need not wait until their
-// turn is over when it has something to do (Linux 6.12 and later, sched(7)); it gets no more in all.
+// slice is how long a thread of ours asks the kernel to run at a time. Who asks for less than others (about 1.4 ms on two processors, twice that on many) need not wait until their
+// turn is over when it has something to do (sched_setattr(2), sched_runtime; taken up since Linux 6.12); it gets no more in all.
 const slice = time.Millisecond
 
 // shortSlices asks for it for all threads there are; those to come inherit it. Where it is not to be had, answers wait a little longer on a busy machine: that is no error.
-var shortSlices = sync.OnceFunc(func() {
+var shortSlices = sync.OnceFunc(shortenAll)
+
+func shortenAll() {
 	const passes = 10 // each finds the threads that others made during the one before
 	for range passes {
 		tasks, _ := os.ReadDir("/proc/self/task")
@@ -29,7 +31,7 @@ var shortSlices = sync.OnceFunc(func() {
 			return
 		}
 	}
-})
+}
 
 // shortenSlice lets a thread run for at most d at a time, and says whether it ran for longer before. Its policy and its nice value stay.
 func shortenSlice(tid int, d time.Duration) (changed bool, err error) {

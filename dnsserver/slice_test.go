@@ -15,18 +15,30 @@ import (
 	"panteras/internal/lab"
 )
 
-// child is a process of its own, so that the tests do not change themselves.
-func child(t *testing.T, nice int) (pid int) {
+// long is a slice that no kernel gives by itself.
+const long = 5 * time.Millisecond
+
+// child is a process of its own, so that the tests do not change themselves, with a long slice.
+func child(t *testing.T) (pid int) {
 	t.Helper()
 	cmd := exec.Command("sleep", "600")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	if err := unix.Setpriority(unix.PRIO_PROCESS, cmd.Process.Pid, nice); err != nil {
+	lengthen(t, cmd.Process.Pid)
+	return cmd.Process.Pid
+}
+
+// lengthen gives a thread a long slice, and says whether the kernel knows such (6.12).
+func lengthen(t *testing.T, tid int) bool {
+	t.Helper()
+	a := attributes(t, tid)
+	a.Size, a.Runtime = unix.SizeofSchedAttr, uint64(long)
+	if err := unix.SchedSetAttr(tid, a, 0); err != nil {
 		t.Fatal(err)
 	}
-	return cmd.Process.Pid
+	return attributes(t, tid).Runtime == uint64(long)
 }
 
 func attributes(t *testing.T, tid int) *unix.SchedAttr {
@@ -41,21 +53,25 @@ func attributes(t *testing.T, tid int) *unix.SchedAttr {
 // TestShortenSlice has threads of several kinds: only how long they run at a time changes, and only to less. A kernel before 6.12 knows no slices, and nothing changes.
 func TestShortenSlice(t *testing.T) {
 	t.Parallel()
-	short := func(before uint64) uint64 { return min(before, uint64(slice)) }
 	t.Run("nice stays", func(t *testing.T) {
 		t.Parallel()
-		pid := child(t, 7)
+		pid := child(t)
 		before := attributes(t, pid)
-		if changed, err := shortenSlice(pid, slice); err != nil || changed != (before.Runtime > uint64(slice)) {
+		if err := unix.Setpriority(unix.PRIO_PROCESS, pid, int(before.Nice)+1); err != nil {
+			t.Fatal(err)
+		}
+		known := before.Runtime == uint64(long)
+		if changed, err := shortenSlice(pid, slice); err != nil || changed != known {
 			t.Fatal(changed, err)
 		}
-		if after := attributes(t, pid); after.Runtime != short(before.Runtime) || after.Nice != 7 || after.Policy != unix.SCHED_NORMAL {
+		after := attributes(t, pid)
+		if known && after.Runtime != uint64(slice) || after.Nice != before.Nice+1 || after.Policy != before.Policy {
 			t.Errorf("%+v, before %+v", after, before)
 		}
 	})
 	t.Run("a shorter one stays", func(t *testing.T) {
 		t.Parallel()
-		pid := child(t, 0)
+		pid := child(t)
 		_, _ = shortenSlice(pid, 200*time.Microsecond)
 		before := attributes(t, pid)
 		if changed, err := shortenSlice(pid, slice); err != nil || changed {
@@ -67,7 +83,7 @@ func TestShortenSlice(t *testing.T) {
 	})
 	t.Run("another policy stays", func(t *testing.T) {
 		t.Parallel()
-		pid := child(t, 0)
+		pid := child(t)
 		if err := unix.SchedSetAttr(pid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}, 0); err != nil {
 			t.Fatal(err)
 		}
@@ -91,23 +107,31 @@ func TestServerRunsInShortSlices(t *testing.T) {
 	t.Parallel()
 	upstream := netip.AddrPortFrom(loopback, lab.Port(t)) // nobody is asked
 	run(t, upstream, upstream, nil)
-	runtime.LockOSThread() // so that there are more threads than one
+	short := func() {
+		t.Helper()
+		tasks, err := filepath.Glob("/proc/self/task/*")
+		if err != nil || len(tasks) < 2 {
+			t.Fatal(tasks, err)
+		}
+		for _, task := range tasks {
+			tid, err := strconv.Atoi(filepath.Base(task))
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := unix.SchedGetAttr(tid, 0)
+			if _, gone := os.Stat(task); err != nil && gone == nil {
+				t.Fatal(err)
+			}
+			if err == nil && a.Runtime > uint64(slice) {
+				t.Errorf("thread %d runs for %v at a time", tid, time.Duration(a.Runtime))
+			}
+		}
+	}
+	short()
+	// Kernels with short ones anyway would not notice: so one thread gets a long one.
+	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	tasks, err := filepath.Glob("/proc/self/task/*")
-	if err != nil || len(tasks) < 2 {
-		t.Fatal(tasks, err)
-	}
-	for _, task := range tasks {
-		tid, err := strconv.Atoi(filepath.Base(task))
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := unix.SchedGetAttr(tid, 0)
-		if _, gone := os.Stat(task); err != nil && gone == nil {
-			t.Fatal(err)
-		}
-		if err == nil && a.Runtime > uint64(slice) {
-			t.Errorf("thread %d runs for %v at a time", tid, time.Duration(a.Runtime))
-		}
-	}
+	lengthen(t, unix.Gettid())
+	shortenAll()
+	short()
 }

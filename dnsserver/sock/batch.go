@@ -82,7 +82,8 @@ func (in *Inbox) Datagram(i int) []byte {
 // Peer says who sent the i-th of those received last.
 func (in *Inbox) Peer(i int, to *Peer) {
 	h := &in.hdrs[i].hdr
-	to.name, to.nameLen, to.ctrlLen = in.names[i], uint8(h.Namelen), 0
+	*to = Peer{nameLen: uint8(h.Namelen)} // peers are compared byte by byte
+	copy(to.name[:], in.names[i][:h.Namelen])
 	if n := int(h.Controllen); n > 0 {
 		to.keepLocal(in.ctrls[i][:n])
 	}

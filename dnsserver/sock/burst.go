@@ -1,6 +1,7 @@
 package sock
 
 import (
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -24,11 +25,11 @@ type Burst struct {
 	alone bool // the kernel does not know UDP_SEGMENT, or not on this way
 }
 
-// NewBurst makes an empty one, with room for n datagrams, at most 64 (what older kernels take in one message), that together are at most size bytes long.
+// NewBurst makes an empty one, with room for n datagrams, at most maxSegments, that together are at most size bytes long.
 func NewBurst(n, size int) *Burst {
 	return &Burst{
 		hdrs: make([]mmsghdr, n), iovs: make([]unix.Iovec, n), ctrls: make([]segmentCtrl, n),
-		runs: make([]uint8, n), order: make([]uint8, n), buf: make([]byte, size),
+		runs: make([]uint8, n), order: make([]uint8, n), buf: make([]byte, size), alone: !segments(),
 	}
 }
 
@@ -82,6 +83,17 @@ func (b *Burst) Send(i int) (int, unix.Errno) {
 		b.alone = true
 	}
 }
+
+// segments says whether the kernel cuts messages. One before 4.18 skips what tells it to, and would send all as one datagram.
+var segments = sync.OnceValue(func() bool {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	_, err = unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT)
+	return err == nil
+})
 
 // refusesSegments says whether an error may be about UDP_SEGMENT and not about the datagram: EINVAL of a kernel or a length that it does not take, EIO of a way that
 // cannot do without a checksum made here.

@@ -11,9 +11,9 @@ import (
 // answerCtrl is room for the address that an answer leaves from and the length of a segment.
 type answerCtrl [len(Peer{}.ctrl) + len(segmentCtrl{})]byte
 
-// Limits of what goes through the kernel as one message: segments that older kernels take, and bytes of any datagram over IPv6.
+// Limits of what goes through the kernel as one message: segments (64 in older kernels, which count headers as if they were in them), and bytes of any datagram over IPv6.
 const (
-	maxSegments     = 64
+	maxSegments     = 60
 	maxSegmentBytes = 1<<16 - 1 - 40 - 8
 )
 
@@ -25,7 +25,7 @@ type parcel struct {
 	size        int
 	n           int
 	first, last int16 // datagrams
-	asked, near bool  // whether the peer is near, once that was asked
+	far         bool  // nothing is joined
 }
 
 // Outbox collects datagrams that leave from one socket, to send them with one system call (sendmmsg(2)). Those of one length for one peer on this host leave as one message
@@ -42,7 +42,8 @@ type Outbox struct {
 	buf     []byte
 	fd      int
 	n, end  int
-	used    int // parcels
+	used    int  // parcels
+	alone   bool // the kernel does not join, or not on this way
 }
 
 // NewOutbox makes an empty one, with room for n datagrams, at most 8,192, that together are at most size bytes long. near says whether an address is on this host.
@@ -53,7 +54,7 @@ func NewOutbox(n, size int, near func(netip.Addr) bool) *Outbox {
 	}
 	o := &Outbox{
 		near: near, hdrs: make([]mmsghdr, n), iovs: make([]unix.Iovec, n), ctrls: make([]answerCtrl, n), parcels: make([]parcel, n),
-		index: make([]int16, places), grams: make([]unix.Iovec, n), next: make([]int16, n), buf: make([]byte, size),
+		index: make([]int16, places), grams: make([]unix.Iovec, n), next: make([]int16, n), buf: make([]byte, size), alone: !segments(),
 	}
 	o.Clear()
 	return o
@@ -96,21 +97,20 @@ func (o *Outbox) Add(fd int, m []byte, to *Peer) bool {
 func (o *Outbox) parcelFor(to *Peer, size int) *parcel {
 	mask := len(o.index) - 1
 	at := int(to.Port()) & mask
+	far := o.alone
 	for ; o.index[at] != none; at = (at + 1) & mask {
 		p := &o.parcels[o.index[at]]
-		if p.size != size || p.peer != *to || p.n == maxSegments || (p.n+1)*size > maxSegmentBytes {
+		if far || p.size != size || p.peer != *to || p.n == maxSegments || (p.n+1)*size > maxSegmentBytes {
 			continue
 		}
-		if !p.asked {
-			p.asked, p.near = true, o.near(to.Addr())
-		}
-		if p.near {
+		if p.far = p.far || !o.near(to.Addr()); !p.far {
 			return p
 		}
+		far = true // so are the others of that peer
 	}
 	o.index[at] = int16(o.used)
 	p := &o.parcels[o.used]
-	*p = parcel{peer: *to, size: size}
+	*p = parcel{peer: *to, size: size, far: far}
 	o.used++
 	return p
 }
@@ -124,7 +124,7 @@ func (o *Outbox) Flush() (failed int) {
 	for i := 0; i < o.used; {
 		n, errno := o.send(&o.hdrs[i], o.used-i)
 		if errno != 0 { // that of the first one
-			failed += o.unpack(i, errno)
+			failed += o.refused(i, errno)
 			n = 1
 		}
 		i += n
@@ -171,12 +171,13 @@ func putSegment(b []byte, size int) int {
 	return len(segmentCtrl{})
 }
 
-// unpack sends the datagrams of a parcel one by one if it was refused for being one, and returns how many are lost.
-func (o *Outbox) unpack(i int, errno unix.Errno) (failed int) {
+// refused is called when a parcel was not sent. Its datagrams are sent one by one, unless there is no room, and what is lost is counted.
+func (o *Outbox) refused(i int, errno unix.Errno) (failed int) {
 	p, h := &o.parcels[i], &o.hdrs[i].hdr
-	if p.n == 1 || !refusesSegments(errno) {
+	if p.n == 1 || errno == unix.EAGAIN {
 		return p.n
 	}
+	o.alone = o.alone || refusesSegments(errno)
 	h.SetIovlen(1)
 	h.Control = nil
 	h.SetControllen(int(p.peer.ctrlLen+7) &^ 7)

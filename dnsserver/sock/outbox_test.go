@@ -92,15 +92,15 @@ func TestOutboxJoins(t *testing.T) {
 		messages int
 	}{
 		{"one", 1, []int{50}, onHost, 1},
-		{"alike", 1, slices.Repeat([]int{50}, 64), onHost, 1},
-		{"more than segments", 1, slices.Repeat([]int{50}, 65), onHost, 2},
+		{"alike", 1, slices.Repeat([]int{50}, maxSegments), onHost, 1},
+		{"more than segments", 1, slices.Repeat([]int{50}, maxSegments+1), onHost, 2},
 		{"more than fits a datagram", 1, slices.Repeat([]int{1232}, 60), onHost, 2},
 		{"the largest", 1, []int{65000, 65000}, onHost, 2},
 		{"two lengths", 1, slices.Repeat([]int{50, 60}, 20), onHost, 2},
 		{"clients in turns", 8, slices.Repeat([]int{50}, 10), onHost, 8},
 		{"of another host", 2, slices.Repeat([]int{50}, 10), elsewhere, 20},
 	}
-	for _, way := range []struct{ listen, to string }{{"127.0.0.1:0", "127.0.0.1"}, {"[::1]:0", "::1"}, {"0.0.0.0:0", "127.0.0.77"}, {"[::]:0", "::1"}} {
+	for _, way := range []struct{ listen, to string }{{"127.0.0.1:0", "127.0.0.1"}, {"[::1]:0", "::1"}, {"0.0.0.0:0", "127.0.0.77"}, {"[::]:0", "::1"}, {"[::]:0", "127.0.0.5"}} {
 		for _, tt := range tests {
 			t.Run(tt.name+" "+way.to, func(t *testing.T) {
 				t.Parallel()
@@ -115,6 +115,9 @@ func TestOutboxJoins(t *testing.T) {
 						t.Errorf("%d not sent, %d left", failed, o.Len())
 					}
 					r.expect(t, tt.lengths)
+				}
+				if o.alone {
+					t.Error("the kernel refused a message")
 				}
 			})
 		}
@@ -156,11 +159,16 @@ func TestOutboxWithoutSegments(t *testing.T) {
 		}
 		o := NewOutbox(64, 1<<17, onHost)
 		lengths := slices.Repeat([]int{42}, 10)
-		r.answers(t, o, lengths)
-		if failed := o.Flush(); failed != 0 {
-			t.Errorf("%d not sent", failed)
+		for _, messages := range []int{2, 20} { // what was refused once is not tried again
+			r.answers(t, o, lengths)
+			if o.used != messages {
+				t.Errorf("%d messages, want %d", o.used, messages)
+			}
+			if failed := o.Flush(); failed != 0 {
+				t.Errorf("%d not sent", failed)
+			}
+			r.expect(t, lengths)
 		}
-		r.expect(t, lengths)
 	}
 }
 
@@ -179,6 +187,39 @@ func TestOutboxCountsAll(t *testing.T) {
 		t.Errorf("%d not sent, want 3", failed)
 	}
 	r.expect(t, []int{42, 42, 42})
+}
+
+// TestOutboxJoinsAfterLongerAddresses has an IPv6 client before one of IPv4: what its address left behind does not make the other one's datagrams look like those of two.
+func TestOutboxJoinsAfterLongerAddresses(t *testing.T) {
+	t.Parallel()
+	in, o := NewInbox(1, 100, true), NewOutbox(16, 1<<17, onHost)
+	var peer Peer
+	for range 2 {
+		for _, addr := range []string{"::1", "127.0.0.1"} {
+			fd, port := bound(t, net.JoinHostPort(map[string]string{"::1": "::", "127.0.0.1": "0.0.0.0"}[addr], "0"))
+			c := dial(t, netip.AddrPortFrom(netip.MustParseAddr(addr), port))
+			for range 2 {
+				if _, err := c.Write([]byte("q")); err != nil {
+					t.Fatal(err)
+				}
+				if n, errno := in.Receive(fd); n != 1 || errno != 0 {
+					t.Fatal(n, errno)
+				}
+				in.Peer(0, &peer)
+				before := peer
+				if in.Peer(0, &peer); peer != before {
+					t.Errorf("%s: a peer is not itself", addr)
+				}
+				o.Add(fd, []byte("a"), &peer)
+			}
+			if o.used != 1 {
+				t.Errorf("%s: %d messages", addr, o.used)
+			}
+			if failed := o.Flush(); failed != 0 {
+				t.Errorf("%d not sent", failed)
+			}
+		}
+	}
 }
 
 // BenchmarkOutbox sends 128 answers: to as many peers, and to a few.

@@ -64,8 +64,8 @@ type Event struct {
 	Error bool
 }
 
-// heldWait is for how many milliseconds Wait keeps what runs goroutines: with some hundred datagrams a second something comes before they are over. It must stay below the 10 ms
-// after which the runtime's monitor takes that away from whoever holds it.
+// heldWait is for how many milliseconds Wait keeps what runs goroutines: where a loop gets some hundred datagrams a second, something comes before they are over. Then it never lets
+// go, and the runtime's monitor has nothing to look after but to interrupt it every 10 ms, which it does to whoever runs for so long.
 const heldWait = 4
 
 // Wait returns the number of ready descriptors; Event reads each. timeout is in milliseconds, -1 for none.
