@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"panteras/launcher"
 	"panteras/launcher/logs"
@@ -28,11 +29,15 @@ var ErrNotRunning = errors.New("panteras is not running here")
 type Client struct {
 	path string
 	http *http.Client
+	soon time.Duration // what needs no work is answered within
 }
+
+// soonTime is more than the launcher itself waits for its supervisor.
+const soonTime = 2 * statusTimeout
 
 // NewClient makes a Client for the launcher whose RUN_DIR is runDir.
 func NewClient(runDir string) *Client {
-	c := &Client{path: filepath.Join(runDir, SocketName)}
+	c := &Client{path: filepath.Join(runDir, SocketName), soon: soonTime}
 	c.http = &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			d := net.Dialer{Timeout: dialTimeout}
@@ -111,16 +116,27 @@ func (c *Client) ask(ctx context.Context, method, path string, body, result any)
 	return nil
 }
 
+// get reads what the launcher knows at once. One that is stopped accepts connections and never answers.
+func (c *Client) get(ctx context.Context, path string, result any) error {
+	limited, cancel := context.WithTimeout(ctx, c.soon)
+	defer cancel()
+	err := c.ask(limited, http.MethodGet, path, nil, result)
+	if limited.Err() != nil && ctx.Err() == nil && err != nil {
+		return fmt.Errorf("the launcher at %s has not answered within %v: it is stopped (state T in `ps`), or this host has no time for it", c.path, c.soon)
+	}
+	return err
+}
+
 // Status is what has become of all daemons.
 func (c *Client) Status(ctx context.Context) (launcher.Status, error) {
 	var st launcher.Status
-	return st, c.ask(ctx, http.MethodGet, "/api/v1/status", nil, &st)
+	return st, c.get(ctx, "/api/v1/status", &st)
 }
 
 // Instance is which launcher it is.
 func (c *Client) Instance(ctx context.Context) (Instance, error) {
 	var i Instance
-	return i, c.ask(ctx, http.MethodGet, "/api/v1/version", nil, &i)
+	return i, c.get(ctx, "/api/v1/version", &i)
 }
 
 // Do does an action to a daemon ("start", "stop", "restart", "reload"), waits until it
