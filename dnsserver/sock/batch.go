@@ -88,3 +88,9 @@ func (in *Inbox) Peer(i int, to *Peer) {
 		to.keepLocal(in.ctrls[i][:n])
 	}
 }
+
+// sendmmsg sends datagrams with one system call (sendmmsg(2)), which never blocks, and returns how many have left. An error is that of the first one.
+func sendmmsg(fd int, hdrs []mmsghdr) (int, unix.Errno) {
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&hdrs[0])), uintptr(len(hdrs)), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
+	return int(n), errno
+}

@@ -1,14 +1,8 @@
 package sock
 
 import (
-	"sync"
-	"unsafe"
-
 	"golang.org/x/sys/unix"
 )
-
-// segmentCtrl is a control message with the length of a segment (UDP_SEGMENT, udp(7)).
-type segmentCtrl [unix.SizeofCmsghdr + 8]byte
 
 // Burst collects datagrams that leave from one connected socket. Those of the same length go through the kernel as one, which the receiver's socket takes apart
 // again (UDP_SEGMENT, since Linux 4.18): most of what sending over loopback costs is paid for each message, not for each datagram.
@@ -69,7 +63,7 @@ func (b *Burst) Arrange() []uint8 {
 // If fewer have left than there are, the kernel has met an error and forgotten it.
 func (b *Burst) Send(i int) (int, unix.Errno) {
 	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(b.fd), uintptr(unsafe.Pointer(&b.hdrs[0])), uintptr(b.pack(i)), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
+		n, errno := sendmmsg(b.fd, b.hdrs[:b.pack(i)])
 		if errno == 0 {
 			left := 0
 			for _, r := range b.runs[:n] {
@@ -82,27 +76,6 @@ func (b *Burst) Send(i int) (int, unix.Errno) {
 		}
 		b.alone = true
 	}
-}
-
-// segments says whether the kernel cuts messages. One before 4.18 skips what tells it to, and would send all as one datagram.
-var segments = sync.OnceValue(func() bool {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	_, err = unix.GetsockoptInt(fd, unix.SOL_UDP, unix.UDP_SEGMENT)
-	return err == nil
-})
-
-// refusesSegments says whether an error may be about UDP_SEGMENT and not about the datagram: EINVAL of a kernel or a length that it does not take, EIO of a way that
-// cannot do without a checksum made here.
-func refusesSegments(errno unix.Errno) bool {
-	switch errno {
-	case unix.EINVAL, unix.EIO, unix.EOPNOTSUPP, unix.EMSGSIZE:
-		return true
-	}
-	return false
 }
 
 // pack fills headers for the i-th and all after it, and returns how many. A header carries datagrams of one length, and a last one that may be shorter.

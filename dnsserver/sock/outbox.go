@@ -1,21 +1,13 @@
 package sock
 
 import (
-	"encoding/binary"
 	"net/netip"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // answerCtrl is room for the address that an answer leaves from and the length of a segment.
 type answerCtrl [len(Peer{}.ctrl) + len(segmentCtrl{})]byte
-
-// Limits of what goes through the kernel as one message: segments (64 in older kernels, which count headers as if they were in them), and bytes of any datagram over IPv6.
-const (
-	maxSegments     = 60
-	maxSegmentBytes = 1<<16 - 1 - 40 - 8
-)
 
 const none = -1
 
@@ -122,7 +114,7 @@ func (o *Outbox) Flush() (failed int) {
 	}
 	o.pack()
 	for i := 0; i < o.used; {
-		n, errno := o.send(&o.hdrs[i], o.used-i)
+		n, errno := sendmmsg(o.fd, o.hdrs[i:o.used])
 		if errno != 0 { // that of the first one
 			failed += o.refused(i, errno)
 			n = 1
@@ -131,11 +123,6 @@ func (o *Outbox) Flush() (failed int) {
 	}
 	o.Clear()
 	return failed
-}
-
-func (o *Outbox) send(first *mmsghdr, n int) (int, unix.Errno) {
-	sent, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(o.fd), uintptr(unsafe.Pointer(first)), uintptr(n), unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT, 0, 0)
-	return int(sent), errno
 }
 
 // pack fills a header for each parcel.
@@ -150,25 +137,13 @@ func (o *Outbox) pack() {
 			o.iovs[at] = o.grams[k]
 			at++
 		}
-		n := copy(c[:], p.peer.ctrl[:int(p.peer.ctrlLen+7)&^7])
+		n := copy(c[:], p.peer.control())
 		if p.n > 1 {
 			n += putSegment(c[n:], p.size)
 		}
-		h.Control = nil
-		if n > 0 {
-			h.Control = &c[0]
-		}
+		h.Control = &c[0]
 		h.SetControllen(n)
 	}
-}
-
-// putSegment writes a control message that tells the kernel where to cut a message, and returns its length.
-func putSegment(b []byte, size int) int {
-	c := (*unix.Cmsghdr)(unsafe.Pointer(&b[0]))
-	c.Level, c.Type = unix.SOL_UDP, unix.UDP_SEGMENT
-	c.SetLen(unix.CmsgLen(2))
-	binary.NativeEndian.PutUint16(b[unix.SizeofCmsghdr:], uint16(size))
-	return len(segmentCtrl{})
 }
 
 // refused is called when a parcel was not sent. Its datagrams are sent one by one, unless there is no room, and what is lost is counted.
@@ -179,14 +154,10 @@ func (o *Outbox) refused(i int, errno unix.Errno) (failed int) {
 	}
 	o.alone = o.alone || refusesSegments(errno)
 	h.SetIovlen(1)
-	h.Control = nil
-	h.SetControllen(int(p.peer.ctrlLen+7) &^ 7)
-	if p.peer.ctrlLen > 0 {
-		h.Control = &p.peer.ctrl[0]
-	}
+	h.SetControllen(len(p.peer.control())) // without the length of a segment
 	for k := p.first; k != none; k = o.next[k] {
 		h.Iov = &o.grams[k]
-		if n, _ := o.send(&o.hdrs[i], 1); n != 1 {
+		if n, _ := sendmmsg(o.fd, o.hdrs[i:i+1]); n != 1 {
 			failed++
 		}
 	}

@@ -34,6 +34,9 @@ func (p *Peer) Port() uint16 { return uint16(p.name[2])<<8 | uint16(p.name[3]) }
 
 func (p *Peer) family() uint16 { return *(*uint16)(unsafe.Pointer(&p.name[0])) }
 
+// control is what tells the kernel which address to send from, of the length that cmsg(3) wants; empty if nothing does.
+func (p *Peer) control() []byte { return p.ctrl[:int(p.ctrlLen+7)&^7] }
+
 // keepLocal turns the received packet information into that of the reply: the same local address, and the interface only where
 // the address means nothing without it.
 func (p *Peer) keepLocal(b []byte) {
